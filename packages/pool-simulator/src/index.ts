@@ -1,0 +1,12 @@
+export { createSimulatedPool, SimulatedPool } from './simulated-pool.js';
+export type { ActOptions, PoolNode, ScrapeOutcome, SimulatedPoolOptions } from './simulated-pool.js';
+export { HISTORY_VERSION, readJournalHeader, type JournalHeader } from './action-journal.js';
+export { defaultPoolShape, type CustomerShape, type NodeShape, type PoolShape } from './pool-shape.js';
+export type { Scenario, ScenarioFault, ScenarioLease, ScenarioSubmission } from './scenario.js';
+export { faultKinds, type FaultKind, type Recovery } from './fault-kind.js';
+export type { FaultRecord } from './fault-effects.js';
+export { formatKernelRecord, type KernelLogFormat, type KernelRecord } from './kernel-log.js';
+export { gpuModels, type GpuModel } from './gpu-model.js';
+export { workloadProfiles, type WorkloadProfile } from './workload-pattern.js';
+export { servePool, type ServedNode, type ServedPool, type ServePoolOptions } from './serve-pool.js';
+export { createPoolScheduler } from './pool-scheduler.js';
