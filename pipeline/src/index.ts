@@ -1,0 +1,12 @@
+export {
+  loadPipelineConfig,
+  PIPELINE_PREFIX,
+  pipelineConfigSchema,
+  pipelineDefaults,
+  type PipelineConfig,
+  type PipelineProcessConfig,
+} from './config.js';
+export { createPipeline, type PipelineOptions } from './create-pipeline.js';
+export { deadLetterHeaders } from './dead-letter.js';
+export { pipelineTopics } from './rows-of-message.js';
+export { runPipeline, type RunPipelineOptions } from './run-pipeline.js';
