@@ -1,0 +1,27 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+
+interface RuleFile {
+  groups: { rules: { alert: string; expr: string; annotations: Record<string, string> }[] }[];
+}
+interface RuleTestFile {
+  tests: { alert_rule_test: { alertname: string; exp_alerts?: unknown[] }[] }[];
+}
+
+const read = (path: string): unknown =>
+  parse(readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8'));
+const rules = (read('rules/poolmeter.yaml') as RuleFile).groups.flatMap((group) => group.rules);
+const cases = (read('rules/poolmeter.test.yaml') as RuleTestFile).tests.flatMap((one) => one.alert_rule_test);
+
+/** promtool judges the expressions in test:int; this holds what needs no promtool. */
+describe.each(rules)('the Prometheus alert $alert', ({ alert, annotations }) => {
+  it('links a runbook that exists', () => {
+    expect(annotations['runbook_url']).toBe(`docs/runbooks/${alert}.md`);
+    expect(existsSync(new URL(`../../../${annotations['runbook_url'] ?? ''}`, import.meta.url))).toBe(true);
+  });
+
+  it('has a promtool case in which it fires', () => {
+    expect(cases.some((one) => one.alertname === alert && (one.exp_alerts ?? []).length > 0)).toBe(true);
+  });
+});
