@@ -1,0 +1,12 @@
+import type { PeriodInputs } from './period-inputs.js';
+
+/**
+ * A closed period as it is known now. Only usage is new: prices, terms and verdicts stay those of its invoice, because a
+ * verdict that changes later is corrected by a note of its own (billing rule 6).
+ */
+export function adjustedPeriod(
+  then: PeriodInputs,
+  usage: Pick<PeriodInputs, 'leaseEvents' | 'leasePosition' | 'overlapping'>,
+): PeriodInputs {
+  return { ...then, ...usage };
+}
