@@ -1,5 +1,6 @@
 /** What `poolmeter doctor` looks at, one check per thing that can be wrong. */
 import { messageOf } from '@poolmeter/domain';
+import type { BusSettings } from '@poolmeter/event-bus';
 import type { Endpoint } from './endpoint-file.js';
 
 export interface Check {
@@ -25,11 +26,8 @@ export interface Stores {
   readonly kafka: KafkaLogin;
 }
 
-export interface KafkaLogin {
-  readonly kafkaUsername?: string | undefined;
-  readonly kafkaPassword?: string | undefined;
-  readonly kafkaTls?: boolean | undefined;
-}
+/** How the brokers are reached: what of the bus settings is given. */
+export type KafkaLogin = Partial<BusSettings>;
 
 const LIMIT_MS = 10_000;
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # start.sh DIR CLIENT_PORT CONTROLLER_PORT
 # Starts one Kafka broker on 127.0.0.1 with its data in DIR and returns when it is ready. A second start on the same
-# DIR continues with the same data. Needs Java 17 and, for the first time, Maven; the jars stay in .cache/kafka.
+# DIR continues with the same data. start-secure.sh adds properties and users to it. Needs Java 17 and, for the first time, Maven; the jars stay in .cache/kafka.
 set -eu
 
 [ $# -eq 3 ] || { echo "usage: start.sh DIR CLIENT_PORT CONTROLLER_PORT" >&2; exit 2; }
@@ -27,8 +27,10 @@ fetch_jars() {
 mkdir -p "$root/.cache/kafka"
 (flock 9 && fetch_jars) 9> "$root/.cache/kafka/lock" >&2
 
-sed -e "s#@DATA_DIR@#$dir/data#g" -e "s#@CLIENT_PORT@#$2#g" -e "s#@CONTROLLER_PORT@#$3#g" \
-  "$here/server.properties.template" > "$dir/server.properties"
+# Later lines win; without the variable the second file is empty.
+cat "$here/server.properties.template" "${POOLMETER_KAFKA_EXTRA:-/dev/null}" |
+  sed -e "s#@DATA_DIR@#$dir/data#g" -e "s#@DIR@#$dir#g" -e "s#@CLIENT_PORT@#$2#g" -e "s#@CONTROLLER_PORT@#$3#g" \
+    -e "s#@PLAIN_USERS@#${POOLMETER_KAFKA_PLAIN_USERS:-}#g" > "$dir/server.properties"
 logging="-Dlog4j2.configurationFile=$here/log4j2.properties -Dlog4j2.disable.jmx=true"
 
 if [ ! -f "$dir/data/meta.properties" ]; then
@@ -37,7 +39,7 @@ if [ ! -f "$dir/data/meta.properties" ]; then
   while [ "${id#-}" != "$id" ]; do id=$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | tr -d '='); done
   # shellcheck disable=SC2086 # the options are words
   java -Xmx128m $logging -cp "$jars/*" kafka.tools.StorageTool format -t "$id" -c "$dir/server.properties" \
-    > "$dir/format.log" 2>&1 || { cat "$dir/format.log" >&2; exit 1; }
+    ${POOLMETER_KAFKA_FORMAT_ARGS:-} > "$dir/format.log" 2>&1 || { cat "$dir/format.log" >&2; exit 1; }
 fi
 
 : > "$dir/broker.log"

@@ -1,4 +1,5 @@
 /** Who should own which partition: pure, so that every member comes to the same answer from the same record. */
+import { PoolmeterError } from '@poolmeter/domain';
 
 export interface OwnedPartition {
   readonly topic: string;
@@ -15,6 +16,14 @@ export interface BalanceInput {
 
 export function partitionName(topic: string, partition: number): string {
   return `${topic}/${partition}`;
+}
+
+export function notOwned(group: string, { topic, partition }: OwnedPartition): PoolmeterError {
+  return new PoolmeterError(
+    'bus.rejected',
+    `${partitionName(topic, partition)} is not assigned to this consumer of ${group}.`,
+    { details: { group, topic, partition } },
+  );
 }
 
 /**

@@ -17,7 +17,8 @@ export interface ConsumerGroupOptions {
   readonly instances: BusInstances;
   readonly group: string;
   readonly member: string;
-  readonly topics: readonly string[];
+  /** The topics that this member reads at present, in a stable order. */
+  readonly topics: () => readonly string[];
   readonly partitionsOf: (topic: string) => number;
 }
 
@@ -40,11 +41,13 @@ export class ConsumerGroup {
     this.#table = options.environment.jsonTable('groups');
   }
 
-  /** Becomes a member, and removes members whose process is gone. Does nothing when both hold already. */
+  /** Becomes a member that reads these topics, and removes members whose process is gone, unless that holds already. */
   async join(): Promise<void> {
-    const { member, instances, topics, environment } = this.#options;
+    const { member, instances, environment } = this.#options;
     const before = this.#record();
-    if (member in before.members && this.#gone(before).length === 0) return;
+    const topics = [...this.#options.topics()];
+    const isMember = before.members[member]?.topics.join() === topics.join();
+    if (isMember && this.#gone(before).length === 0) return;
     await environment.write(() => {
       const record = this.#record();
       const gone = this.#gone(record);
@@ -59,12 +62,12 @@ export class ConsumerGroup {
   }
 
   plan(): GroupPlan {
-    const { member, topics } = this.#options;
+    const { member } = this.#options;
     const record = this.#record();
     const target = this.#target(record);
     const release: OwnedPartition[] = [];
     const claim: OwnedPartition[] = [];
-    for (const topic of topics) {
+    for (const topic of this.#options.topics()) {
       for (let partition = 0; partition < this.#options.partitionsOf(topic); partition += 1) {
         const name = partitionName(topic, partition);
         const [owner, wanted] = [record.owners[name], target.get(name)];

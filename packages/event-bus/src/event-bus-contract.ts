@@ -2,65 +2,8 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type {
-  Assignment,
-  BusMessage,
-  EventBus,
-  StoredMessage,
-  SubscribeOptions,
-  Subscription,
-} from './event-bus.js';
-
-/** One running backend; `open` connects to it anew, as another process would. */
-export interface BusBackend {
-  open(): EventBus;
-  dispose(): Promise<void>;
-}
-
-export function message(
-  key: string,
-  value: string | Uint8Array,
-  headers: Record<string, string> = {},
-): BusMessage {
-  return { key, headers, value: typeof value === 'string' ? Buffer.from(value) : value };
-}
-
-const textOf = (stored: { value: Uint8Array }): string => Buffer.from(stored.value).toString();
-
-/** Polls, because the two adapters take different times: the log milliseconds, a Kafka rebalance seconds. */
-export async function eventually(
-  holds: () => boolean | Promise<boolean>,
-  what: string,
-  limitMs = 30_000,
-): Promise<void> {
-  const deadline = performance.now() + limitMs;
-  while (!(await holds())) {
-    if (performance.now() > deadline) throw new Error(`Not so after ${limitMs} ms: ${what}`);
-    await pause(20);
-  }
-}
-
-interface Collected {
-  readonly messages: StoredMessage[];
-  readonly assigned: Assignment[];
-}
-
-function collector(): Collected & Pick<SubscribeOptions, 'onBatch' | 'onAssigned'> {
-  const messages: StoredMessage[] = [];
-  const assigned: Assignment[] = [];
-  return {
-    messages,
-    assigned,
-    onAssigned: (assignments) => {
-      assigned.push(...assignments);
-      return Promise.resolve();
-    },
-    onBatch: (batch) => {
-      messages.push(...batch.messages);
-      return Promise.resolve();
-    },
-  };
-}
+import { collector, eventually, message, textOf, type BusBackend } from './bus-test-bench.js';
+import type { EventBus, Subscription } from './event-bus.js';
 
 export function eventBusContract(name: string, createBackend: () => Promise<BusBackend>): void {
   describe(`${name} keeps the event bus contract`, () => {

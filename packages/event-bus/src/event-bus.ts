@@ -30,6 +30,28 @@ export interface PartitionRange {
   readonly nextOffset: bigint;
 }
 
+/** How far a group is behind in one partition. */
+export interface PartitionLag extends PartitionRange {
+  /** The next offset that the group will read after a restart; where the partition begins when it never committed. */
+  readonly position: bigint;
+  /** Messages from the position to the end. */
+  readonly lag: bigint;
+}
+
+/** Offsets that a group will never see, although it has not committed them. */
+export interface OffsetGap {
+  readonly topic: string;
+  readonly partition: number;
+  /**
+   * `removed`: retention or an operator dropped `[fromOffset, toOffset)` unread; reading goes on at `toOffset`.
+   * `truncated`: the partition ends at `toOffset` although the group was at `fromOffset`: what it read from there on
+   * is gone, and other messages will get those offsets.
+   */
+  readonly kind: 'removed' | 'truncated';
+  readonly fromOffset: bigint;
+  readonly toOffset: bigint;
+}
+
 export interface TopicSpec {
   readonly name: string;
   readonly partitions: number;
@@ -58,6 +80,11 @@ export interface MessageBatch {
 export interface SubscribeOptions {
   readonly group: string;
   readonly topics: readonly string[];
+  /**
+   * Beside `topics`: the topic of each of these names and every topic that continues the name with a dot, such as
+   * `poolmeter.gpu-samples` and `poolmeter.gpu-samples.north`. Topics that appear or go later are followed.
+   */
+  readonly topicFamilies?: readonly string[];
   /** Where to begin in a partition that the group has never committed. */
   readonly startAt: 'earliest' | 'latest';
   /** At most this many bytes of messages per batch. */
@@ -66,7 +93,9 @@ export interface SubscribeOptions {
   onAssigned?(assignments: readonly Assignment[]): Promise<void>;
   /** Called before partitions are given away: flush and commit here; after it returns, commits are refused. */
   onRevoked?(partitions: readonly { topic: string; partition: number }[]): Promise<void>;
-  /** One batch at a time per partition. A throw re-delivers the batch after a pause; nothing is skipped. */
+  /** Called before the first batch after the gap. A throw repeats the call; without it gaps are only logged. */
+  onGap?(gap: OffsetGap): Promise<void>;
+  /** One batch at a time per partition, several partitions side by side. A throw re-delivers the batch after a pause; nothing is skipped. */
   onBatch(batch: MessageBatch): Promise<void>;
 }
 
@@ -88,8 +117,12 @@ export interface EventBus {
   /** Resolves once the messages are durable, in order per key; rejects when it is not known that they are. */
   publish(topic: string, messages: readonly BusMessage[]): Promise<void>;
   subscribe(options: SubscribeOptions): Promise<Subscription>;
+  /** The topics of a family that exist, by name; see `SubscribeOptions.topicFamilies`. */
+  topics(family: string): Promise<string[]>;
   ranges(topic: string): Promise<PartitionRange[]>;
   committed(group: string, topic: string): Promise<CommittedPosition[]>;
+  /** Ends and lag of every partition of a topic, for any group, running or not. */
+  lag(group: string, topic: string): Promise<PartitionLag[]>;
   /** Rejects when the bus cannot be reached. */
   ping(): Promise<void>;
   close(): Promise<void>;

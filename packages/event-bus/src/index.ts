@@ -4,6 +4,8 @@ export type {
   CommittedPosition,
   EventBus,
   MessageBatch,
+  OffsetGap,
+  PartitionLag,
   PartitionRange,
   StoredMessage,
   SubscribeOptions,

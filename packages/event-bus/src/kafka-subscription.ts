@@ -1,105 +1,89 @@
-/** A running consumer on Kafka: manual commits with notes, hand-over before every rebalance. */
+/** A running consumer on Kafka: manual commits with notes, hand-over before every rebalance, topics that come and go. */
 import { setTimeout as pause } from 'node:timers/promises';
-import { messageOf, PoolmeterError } from '@poolmeter/domain';
+import { PoolmeterError } from '@poolmeter/domain';
 import type { Logger } from '@poolmeter/service';
-import type { Admin, Consumer, ConsumerGroupJoinEvent, EachBatchPayload, KafkaMessage } from 'kafkajs';
-import { partitionName, type OwnedPartition } from './balance-partitions.js';
-import type { CommittedPosition, StoredMessage, SubscribeOptions, Subscription } from './event-bus.js';
-import { createKafkaClient, KAFKA_RETRY, type KafkaConnection } from './kafka-client.js';
-import { kafkaFault } from './kafka-fault.js';
-import { gatedSocketFactory } from './kafka-join-gate.js';
-import { committedPositions } from './kafka-positions.js';
+import { notOwned, partitionName, type OwnedPartition } from './balance-partitions.js';
+import type {
+  Assignment,
+  CommittedPosition,
+  PartitionRange,
+  SubscribeOptions,
+  Subscription,
+} from './event-bus.js';
+import { FetchedQueue, type FetchBudget, type FetchedBatch } from './fetched-queue.js';
+import type { KafkaConnection } from './kafka-client.js';
+import { HEARTBEAT_MS, KafkaMembership } from './kafka-membership.js';
+import { PartitionReader, startOf } from './partition-reader.js';
+import { topicsToRead } from './topic-family.js';
 
 export interface KafkaSubscriptionOptions {
   readonly connection: KafkaConnection;
-  readonly admin: () => Promise<Admin>;
   readonly subscribe: SubscribeOptions;
+  /** What is asked beside the group's own connection. */
+  readonly ask: {
+    topics(): Promise<string[]>;
+    ranges(topic: string): Promise<PartitionRange[]>;
+    committed(group: string, topic: string): Promise<CommittedPosition[]>;
+  };
+  /** How often new and gone topics are looked for, in milliseconds. */
+  readonly topicLookMs: number;
   readonly onStopped: () => void;
 }
 
 const BATCH_BYTES = 1_048_576;
-/** A consumer that is silent for this long loses its partitions. */
-const SESSION_TIMEOUT_MS = 10_000;
-const HEARTBEAT_MS = 1_000;
-/** Longer than any hand-over should take. */
-const REBALANCE_TIMEOUT_MS = 60_000;
-/** An idle fetch returns after this long, so that commits, joins and stops do not wait behind it. */
-const FETCH_WAIT_MS = 200;
-const PARALLEL_PARTITIONS = 8;
-const REDELIVERY_MS_FIRST = 100;
-const REDELIVERY_MS_MAX = 5_000;
+/** What is fetched ahead of the subscriber, over all partitions. */
+const AHEAD_BYTES_MAX = 64 * 1_048_576;
+/** A full partition holds up its broker's next fetch this long at most; after that it is left out of fetches. */
+const ROOM_WAIT_MS = 100;
+const RETRY_MS = 500;
 const COMMITS_SETTLE_MS = 15_000;
-const DISCONNECT_MS = 8_000;
 
 interface Owned extends OwnedPartition {
-  paused: boolean;
-  failures: number;
+  readonly queue: FetchedQueue;
+  /** undefined until the group's position is known. */
+  reader: PartitionReader | undefined;
+  committed: CommittedPosition | undefined;
+  isHeldBack: boolean;
 }
 
 export class KafkaSubscription implements Subscription {
   readonly group: string;
   readonly #options: KafkaSubscriptionOptions;
   readonly #logger: Logger;
-  readonly #consumer: Consumer;
+  readonly #maxBatchBytes: number;
+  readonly #budget: FetchBudget = { bytes: 0, maxBytes: AHEAD_BYTES_MAX };
   readonly #owned = new Map<string, Owned>();
-  readonly #inHand = new Set<Promise<void>>();
   readonly #commits = new Set<Promise<void>>();
-  /** Commits that the broker confirmed, by what was committed. */
-  readonly #confirmed = new Set<string>();
+  #membership: KafkaMembership | undefined;
+  #topics: readonly string[] = [];
+  #lastOwned: readonly OwnedPartition[] = [];
+  #lastLook = '';
   #assigning: Promise<void> = Promise.resolve();
   #revoking: Promise<void> | undefined;
+  #switching: Promise<void> = Promise.resolve();
   #stopping: Promise<void> | undefined;
+  readonly #stopped = new AbortController();
+  #looking: Promise<void> = Promise.resolve();
 
   constructor(options: KafkaSubscriptionOptions) {
     this.#options = options;
     this.group = options.subscribe.group;
+    this.#maxBatchBytes = options.subscribe.maxBatchBytes ?? BATCH_BYTES;
     this.#logger = options.connection.logger.child({ group: this.group });
-    const kafka = createKafkaClient(
-      options.connection,
-      gatedSocketFactory(() => this.#beforeJoin()),
-    );
-    this.#consumer = kafka.consumer({
-      groupId: this.group,
-      allowAutoTopicCreation: false,
-      sessionTimeout: SESSION_TIMEOUT_MS,
-      heartbeatInterval: HEARTBEAT_MS,
-      rebalanceTimeout: REBALANCE_TIMEOUT_MS,
-      maxWaitTimeInMs: FETCH_WAIT_MS,
-      maxBytesPerPartition: Math.max(options.subscribe.maxBatchBytes ?? 0, BATCH_BYTES),
-      retry: { ...KAFKA_RETRY, restartOnFailure: () => Promise.resolve(this.#stopping === undefined) },
-    });
   }
 
   async start(): Promise<void> {
-    const { topics, startAt } = this.#options.subscribe;
-    const { events } = this.#consumer;
-    this.#consumer.on(events.GROUP_JOIN, (event) => this.#onJoined(event));
-    this.#consumer.on(events.COMMIT_OFFSETS, ({ payload }) => {
-      for (const { topic, partitions } of payload.topics) {
-        for (const { partition, offset, metadata } of partitions as ConfirmedPartition[]) {
-          this.#confirmed.add(
-            commitName({ topic, partition, offset: String(offset), metadata: metadata ?? '' }),
-          );
-        }
-      }
-    });
-    try {
-      await this.#consumer.connect();
-      await this.#consumer.subscribe({ topics: [...topics], fromBeginning: startAt === 'earliest' });
-      await this.#consumer.run({
-        autoCommit: false,
-        eachBatchAutoResolve: false,
-        partitionsConsumedConcurrently: PARALLEL_PARTITIONS,
-        eachBatch: (payload) => this.#eachBatch(payload),
-      });
-    } catch (thrown) {
-      throw kafkaFault(thrown, `subscribe ${this.group} to ${topics.join(', ')}`);
-    }
+    const { ask, subscribe } = this.#options;
+    const topics = topicsToRead(await ask.topics(), subscribe);
+    // kafkajs does not tell that it may not join or read; this question needs the same rights and is answered.
+    for (const topic of topics) await ask.committed(this.group, topic);
+    await this.#join(topics);
+    this.#looking = this.#followTopics();
   }
 
   async commit(position: CommittedPosition): Promise<void> {
-    this.#requireOwned(position);
-    const work = this.#commit(position);
+    const owned = this.#requireOwned(position);
+    const work = this.#requireMembership().commit(position);
     const settled = work.then(
       () => undefined,
       () => undefined,
@@ -107,30 +91,23 @@ export class KafkaSubscription implements Subscription {
     this.#commits.add(settled);
     void settled.then(() => this.#commits.delete(settled));
     await work;
+    owned.committed = position;
+    owned.reader?.noteCommitted(position.nextOffset);
   }
 
   pause(partitions: readonly OwnedPartition[]): void {
-    for (const place of this.#mine(partitions)) {
-      place.paused = true;
-      this.#consumer.pause([{ topic: place.topic, partitions: [place.partition] }]);
-    }
+    for (const place of partitions) this.#ownedAt(place)?.reader?.pause();
   }
 
   resume(partitions: readonly OwnedPartition[]): void {
-    for (const place of this.#mine(partitions)) {
-      place.paused = false;
-      this.#consumer.resume([{ topic: place.topic, partitions: [place.partition] }]);
-    }
+    for (const place of partitions) this.#ownedAt(place)?.reader?.resume();
   }
 
-  seek(topic: string, partition: number, offset: bigint): Promise<void> {
-    try {
-      this.#requireOwned({ topic, partition });
-      this.#consumer.seek({ topic, partition, offset: String(offset) });
-      return Promise.resolve();
-    } catch (thrown) {
-      return Promise.reject(kafkaFault(thrown, `seek in ${partitionName(topic, partition)}`));
-    }
+  async seek(topic: string, partition: number, offset: bigint): Promise<void> {
+    const owned = this.#requireOwned({ topic, partition });
+    await Promise.resolve();
+    owned.queue.restart(offset);
+    owned.reader?.seek(offset);
   }
 
   stop(): Promise<void> {
@@ -138,137 +115,223 @@ export class KafkaSubscription implements Subscription {
     return this.#stopping;
   }
 
-  /** kafkajs resolves a commit that it did not even send, when its runner has just ended: only the event counts. */
-  async #commit(position: CommittedPosition): Promise<void> {
-    const { topic, partition, nextOffset, metadata } = position;
-    const commit = { topic, partition, offset: String(nextOffset), metadata };
-    const name = commitName(commit);
-    this.#confirmed.delete(name);
-    try {
-      await this.#consumer.commitOffsets([commit]);
-    } catch (thrown) {
-      throw kafkaFault(thrown, `commit ${partitionName(topic, partition)}`);
-    }
-    if (this.#confirmed.delete(name)) return;
-    throw new PoolmeterError(
-      'dependency.unavailable',
-      `The commit of ${partitionName(topic, partition)} was not sent: the consumer is reconnecting.`,
-      { retriable: true, details: { topic, partition } },
-    );
-  }
-
-  #onJoined(event: ConsumerGroupJoinEvent): void {
-    const places = Object.entries(event.payload.memberAssignment).flatMap(([topic, partitions]) =>
-      partitions.map((partition) => ({ topic, partition })),
-    );
-    for (const place of places) {
-      this.#owned.set(partitionName(place.topic, place.partition), { ...place, paused: false, failures: 0 });
-    }
-    this.#revoking = undefined;
-    this.#assigning = this.#assign(places);
-  }
-
-  /** Batches wait for it. While it fails it is tried again, because Kafka knows no way to refuse an assignment. */
-  async #assign(places: readonly OwnedPartition[]): Promise<void> {
-    const { subscribe } = this.#options;
-    if (places.length > 0) {
-      this.#consumer.resume(places.map(({ topic, partition }) => ({ topic, partitions: [partition] })));
-    }
-    while (places.length > 0 && this.#revoking === undefined && this.#stopping === undefined) {
+  /** Topics that appear are joined at once, those that go after two looks: a starting broker may not know all yet. */
+  async #followTopics(): Promise<void> {
+    const { ask, subscribe, topicLookMs } = this.#options;
+    for (;;) {
+      // The only way that this pause fails is the abort at the end.
+      await pause(topicLookMs, undefined, { signal: this.#stopped.signal }).catch(() => undefined);
+      if (this.#stopping !== undefined) return;
       try {
-        const committed = await this.#committedOf(places);
-        const assignments = places.map((place) => ({
-          ...place,
-          committed: committed.find((one) => one.topic === place.topic && one.partition === place.partition),
-        }));
-        await subscribe.onAssigned?.(assignments);
+        const topics = topicsToRead(await ask.topics(), subscribe);
+        const isGrown = topics.some((topic) => !this.#topics.includes(topic));
+        const isGone = topics.join() !== this.#topics.join() && topics.join() === this.#lastLook;
+        this.#lastLook = topics.join();
+        if (!isGrown && !isGone) continue;
+        this.#logger.info({ topics }, 'The topics to read have changed; the group is joined anew.');
+        await this.#rejoin(topics);
+      } catch (fault) {
+        this.#logger.warn({ err: fault }, 'A look at the topics failed; it is repeated.');
+      }
+    }
+  }
+
+  #rejoin(topics: readonly string[]): Promise<void> {
+    this.#switching = this.#switching.then(async () => {
+      await this.#leave();
+      while (this.#stopping === undefined) {
+        try {
+          await this.#join(topics);
+          return;
+        } catch (fault) {
+          this.#logger.error({ err: fault }, 'Joining the group failed; it is tried again.');
+          await this.#leave();
+          await pause(RETRY_MS);
+        }
+      }
+    });
+    return this.#switching;
+  }
+
+  async #join(topics: readonly string[]): Promise<void> {
+    this.#topics = topics;
+    if (topics.length === 0) return;
+    const membership = new KafkaMembership({
+      connection: this.#options.connection,
+      group: this.group,
+      topics,
+      fetchBytes: this.#maxBatchBytes,
+      logger: this.#logger,
+      lastOwned: () => this.#lastOwned,
+      beforeJoin: () => (this.#owned.size === 0 ? undefined : this.#revoke()),
+      onJoined: (places) => this.#onJoined(places, membership),
+      onBatch: (place, batch) => this.#onBatch(place, batch),
+      onEnded: (fault) => {
+        this.#logger.error({ err: fault }, 'The consumer ended; the group is joined anew.');
+        void pause(RETRY_MS).then(() => (this.#membership === membership ? this.#rejoin(topics) : undefined));
+      },
+    });
+    this.#membership = membership;
+    await membership.start();
+  }
+
+  async #leave(): Promise<void> {
+    const membership = this.#membership;
+    if (this.#owned.size > 0) await this.#revoke();
+    await membership?.close();
+    this.#membership = undefined;
+  }
+
+  #onJoined(places: readonly OwnedPartition[], membership: KafkaMembership): void {
+    for (const place of places) {
+      const owned: Owned = {
+        ...place,
+        reader: undefined,
+        committed: undefined,
+        isHeldBack: false,
+        queue: new FetchedQueue({
+          budget: this.#budget,
+          maxBytes: this.#maxBatchBytes,
+          onRestart: (offset) => membership.seek(place, offset),
+          onRoom: () => this.#onRoom(owned),
+        }),
+      };
+      this.#owned.set(partitionName(place.topic, place.partition), owned);
+    }
+    this.#lastOwned = places;
+    this.#revoking = undefined;
+    this.#assigning = this.#assign([...this.#owned.values()]);
+  }
+
+  /** While it fails it is tried again, because Kafka knows no way to refuse an assignment. */
+  async #assign(owned: readonly Owned[]): Promise<void> {
+    while (owned.length > 0 && this.#revoking === undefined && this.#stopping === undefined) {
+      try {
+        const assignments = await this.#positionsOf(owned);
+        await this.#options.subscribe.onAssigned?.(assignments);
+        for (const one of owned) {
+          one.reader?.start();
+          this.#membership?.resume(one);
+        }
         return;
       } catch (fault) {
         this.#logger.error({ err: fault }, 'Taking over partitions failed; it is tried again.');
-        await pause(REDELIVERY_MS_FIRST);
+        await pause(RETRY_MS);
       }
     }
   }
 
-  async #committedOf(places: readonly OwnedPartition[]): Promise<CommittedPosition[]> {
-    const admin = await this.#options.admin();
-    return committedPositions(admin, this.group, [...new Set(places.map(({ topic }) => topic))]);
+  async #positionsOf(owned: readonly Owned[]): Promise<Assignment[]> {
+    const { ask, subscribe } = this.#options;
+    const topics = [...new Set(owned.map(({ topic }) => topic))];
+    const committed = (await Promise.all(topics.map((topic) => ask.committed(this.group, topic)))).flat();
+    const ranges = (await Promise.all(topics.map((topic) => ask.ranges(topic)))).flat();
+    for (const one of owned) {
+      const isHere = (place: OwnedPartition) =>
+        place.topic === one.topic && place.partition === one.partition;
+      const range = ranges.find(isHere);
+      if (range === undefined) throw notOwned(this.group, one);
+      one.committed = committed.find(isHere);
+      const from = startOf(subscribe.startAt, one.committed?.nextOffset, range);
+      one.reader = this.#createReader(one, from);
+      one.queue.restart(from);
+      // Where the position is outside of what there is, the reader tells it before anything is fetched.
+      one.queue.relocate(undefined, range);
+    }
+    return owned.map(({ topic, partition, committed: position }) => ({
+      topic,
+      partition,
+      committed: position,
+    }));
   }
 
-  async #eachBatch(payload: EachBatchPayload): Promise<void> {
-    await this.#assigning;
-    const place = this.#owned.get(partitionName(payload.batch.topic, payload.batch.partition));
-    if (place === undefined || this.#stopping !== undefined) return;
-    const beat = setInterval(() => {
-      // A rebalance shows here first; kafkajs meets it again in its own heartbeat after this batch.
-      payload.heartbeat().catch((fault: unknown) => {
-        this.#logger.debug({ reason: messageOf(fault) }, 'A heartbeat during a batch failed.');
-      });
-    }, HEARTBEAT_MS);
-    const work = this.#deliver(payload, place);
-    this.#inHand.add(work);
+  #createReader(owned: Owned, from: bigint): PartitionReader {
+    return new PartitionReader({
+      topic: owned.topic,
+      partition: owned.partition,
+      source: owned.queue,
+      logger: this.#logger,
+      from,
+      committed: owned.committed?.nextOffset,
+      maxBatchBytes: this.#maxBatchBytes,
+      subscribe: this.#options.subscribe,
+    });
+  }
+
+  async #onBatch(place: OwnedPartition, batch: FetchedBatch): Promise<boolean> {
+    const owned = this.#ownedAt(place);
+    const isOurs = () => this.#ownedAt(place) === owned && this.#revoking === undefined;
+    if (owned?.reader === undefined || !isOurs()) return false;
+    if (!owned.queue.add(batch)) {
+      const range = await this.#rangeOf(place);
+      if (range === undefined || !isOurs()) return false;
+      if (!owned.queue.relocate(batch, range)) {
+        this.#holdBack(owned);
+        await this.#restoreCommitted(owned);
+        owned.reader.poke();
+        return false;
+      }
+    }
+    owned.reader.poke();
+    await owned.queue.waitForRoom(ROOM_WAIT_MS);
+    if (isOurs() && owned.queue.isFull) this.#holdBack(owned);
+    return true;
+  }
+
+  async #rangeOf({ topic, partition }: OwnedPartition): Promise<PartitionRange | undefined> {
     try {
-      await work;
-    } finally {
-      clearInterval(beat);
-      this.#inHand.delete(work);
+      return (await this.#options.ask.ranges(topic)).find((range) => range.partition === partition);
+    } catch (fault) {
+      this.#logger.warn({ topic, partition, err: fault }, 'What a partition holds could not be asked.');
+      await pause(RETRY_MS);
+      return undefined;
     }
   }
 
-  /** What is not resolved here is fetched again. */
-  async #deliver(payload: EachBatchPayload, place: Owned): Promise<void> {
-    const { batch } = payload;
-    const { subscribe } = this.#options;
-    const { topic, partition } = place;
-    for (const messages of chunksOf(batch.messages, subscribe.maxBatchBytes ?? BATCH_BYTES)) {
-      if (place.paused || payload.isStale() || this.#stopping !== undefined) return;
-      try {
-        const stored = messages.map((message) => storedMessageOf(message, place));
-        await subscribe.onBatch({
-          topic,
-          partition,
-          messages: stored,
-          endOffset: BigInt(batch.highWatermark),
-        });
-        place.failures = 0;
-      } catch (fault) {
-        await this.#afterFailure(place, fault);
-        return;
-      }
-      const last = messages.at(-1);
-      if (last !== undefined && !payload.isStale()) payload.resolveOffset(last.offset);
+  /** When a fetch met an offset that is gone, kafkajs has committed "the beginning" over the group's position. */
+  async #restoreCommitted({ topic, partition, committed }: Owned): Promise<void> {
+    if (committed === undefined) return;
+    try {
+      await this.#membership?.commit(committed);
+    } catch (fault) {
+      this.#logger.warn({ topic, partition, err: fault }, 'The position of the group could not be restored.');
     }
   }
 
-  async #afterFailure(place: Owned, fault: unknown): Promise<void> {
-    place.failures += 1;
-    const pauseMs = Math.min(REDELIVERY_MS_FIRST * 2 ** (place.failures - 1), REDELIVERY_MS_MAX);
-    const { topic, partition, failures } = place;
-    this.#logger.warn(
-      { topic, partition, failures, err: fault },
-      'A batch was not taken; it is delivered again.',
-    );
-    const until = performance.now() + pauseMs;
-    while (performance.now() < until && this.#stopping === undefined) await pause(REDELIVERY_MS_FIRST);
+  #holdBack(owned: Owned): void {
+    owned.isHeldBack = true;
+    this.#membership?.pause(owned);
   }
 
-  /** Called when kafkajs is about to join (again): undefined when nothing is owned. */
-  #beforeJoin(): Promise<void> | undefined {
-    if (this.#owned.size === 0) return undefined;
+  #onRoom(owned: Owned): void {
+    if (!owned.isHeldBack || this.#revoking !== undefined || this.#ownedAt(owned) !== owned) return;
+    owned.isHeldBack = false;
+    this.#membership?.resume(owned);
+  }
+
+  #revoke(): Promise<void> {
     this.#revoking ??= this.#revokeAll();
     return this.#revoking;
   }
 
   /** Never rejects: whatever happens in the callback, the partitions are gone. */
   async #revokeAll(): Promise<void> {
-    await this.#assigning;
-    await Promise.allSettled(this.#inHand);
-    const places = [...this.#owned.values()].map(({ topic, partition }) => ({ topic, partition }));
+    const membership = this.#membership;
+    const beat = setInterval(() => {
+      // It is told about the rebalance that is under way; what counts is that the broker hears it.
+      membership?.beat().catch(() => undefined);
+    }, HEARTBEAT_MS);
     try {
-      await this.#options.subscribe.onRevoked?.(places);
+      await this.#assigning;
+      const owned = [...this.#owned.values()];
+      await Promise.all(owned.map((one) => one.reader?.stop() ?? Promise.resolve()));
+      await this.#options.subscribe.onRevoked?.(owned.map(({ topic, partition }) => ({ topic, partition })));
     } catch (fault) {
       this.#logger.error({ err: fault }, 'Handing over partitions failed.');
+    } finally {
+      clearInterval(beat);
     }
+    for (const one of this.#owned.values()) one.queue.close();
     this.#owned.clear();
     await this.#commitsSettled();
   }
@@ -284,88 +347,25 @@ export class KafkaSubscription implements Subscription {
   }
 
   async #stop(): Promise<void> {
-    if (this.#owned.size > 0) await (this.#revoking ??= this.#revokeAll());
-    const late = new AbortController();
-    const limit = pause(DISCONNECT_MS, 'late', { signal: late.signal }).catch(() => 'gone');
-    try {
-      const gone = this.#consumer.disconnect().then(() => 'gone');
-      const outcome = await Promise.race([gone, limit]);
-      if (outcome === 'late') {
-        this.#logger.warn(
-          'Kafka did not answer the leave; the group notices by itself after the session timeout.',
-        );
-        gone.catch((fault: unknown) => this.#logger.warn({ err: fault }, 'A late disconnect failed.'));
-      }
-    } catch (fault) {
-      this.#logger.warn({ err: fault }, 'The consumer did not disconnect cleanly.');
-    } finally {
-      late.abort();
-      this.#options.onStopped();
-    }
+    this.#stopped.abort();
+    await this.#looking;
+    await this.#switching;
+    await this.#leave();
+    this.#options.onStopped();
   }
 
-  #mine(partitions: readonly OwnedPartition[]): Owned[] {
-    return partitions
-      .map(({ topic, partition }) => this.#owned.get(partitionName(topic, partition)))
-      .filter((place) => place !== undefined);
+  #ownedAt({ topic, partition }: OwnedPartition): Owned | undefined {
+    return this.#owned.get(partitionName(topic, partition));
   }
 
-  #requireOwned({ topic, partition }: OwnedPartition): void {
-    if (this.#owned.has(partitionName(topic, partition))) return;
-    throw new PoolmeterError(
-      'bus.rejected',
-      `${partitionName(topic, partition)} is not assigned to this consumer of ${this.group}.`,
-      { details: { group: this.group, topic, partition } },
-    );
+  #requireOwned(place: OwnedPartition): Owned {
+    const owned = this.#ownedAt(place);
+    if (owned === undefined) throw notOwned(this.group, place);
+    return owned;
   }
-}
 
-/** kafkajs leaves the metadata out of its types, and keeps the offset as its own Long. */
-interface ConfirmedPartition {
-  readonly partition: number;
-  readonly offset: { toString(): string };
-  readonly metadata?: string | null;
-}
-
-interface CommitFacts {
-  readonly topic: string;
-  readonly partition: number;
-  readonly offset: string;
-  readonly metadata: string;
-}
-
-function commitName({ topic, partition, offset, metadata }: CommitFacts): string {
-  return `${partitionName(topic, partition)} ${offset} ${metadata}`;
-}
-
-function* chunksOf(messages: readonly KafkaMessage[], maxBytes: number): Generator<KafkaMessage[]> {
-  let chunk: KafkaMessage[] = [];
-  let bytes = 0;
-  for (const message of messages) {
-    const size = message.value?.byteLength ?? 0;
-    if (chunk.length > 0 && bytes + size > maxBytes) {
-      yield chunk;
-      [chunk, bytes] = [[], 0];
-    }
-    chunk.push(message);
-    bytes += size;
+  #requireMembership(): KafkaMembership {
+    if (this.#membership !== undefined) return this.#membership;
+    throw new PoolmeterError('bus.closed', `This consumer of ${this.group} has stopped.`);
   }
-  if (chunk.length > 0) yield chunk;
-}
-
-function storedMessageOf(message: KafkaMessage, place: OwnedPartition): StoredMessage {
-  const headers: Record<string, string> = {};
-  for (const [name, value] of Object.entries(message.headers ?? {})) {
-    const first = Array.isArray(value) ? value[0] : value;
-    if (first !== undefined) headers[name] = first.toString();
-  }
-  return {
-    topic: place.topic,
-    partition: place.partition,
-    offset: BigInt(message.offset),
-    storedAtMs: Number(message.timestamp),
-    key: message.key?.toString() ?? '',
-    headers,
-    value: message.value ?? Buffer.alloc(0),
-  };
 }

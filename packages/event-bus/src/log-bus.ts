@@ -6,6 +6,7 @@ import type {
   BusMessage,
   CommittedPosition,
   EventBus,
+  PartitionLag,
   PartitionRange,
   SubscribeOptions,
   Subscription,
@@ -15,6 +16,8 @@ import { LmdbEnvironment } from './lmdb-environment.js';
 import { LogStore, type Retention } from './log-store.js';
 import { LogSubscription } from './log-subscription.js';
 import { requireFitting } from './message-limits.js';
+import { partitionLags } from './partition-lag.js';
+import { topicsToRead } from './topic-family.js';
 
 export interface LogBusOptions {
   readonly directory: string;
@@ -69,8 +72,13 @@ class LogBus implements EventBus {
     this.#trimTimer = this.#every(TRIM_MS, () => this.#store.trim());
   }
 
-  ensureTopics(topics: readonly TopicSpec[]): Promise<void> {
-    return this.#track(this.#store.ensureTopics(topics));
+  async ensureTopics(topics: readonly TopicSpec[]): Promise<void> {
+    await this.#track(this.#store.ensureTopics(topics));
+    for (const subscription of this.#subscriptions) subscription.look();
+  }
+
+  topics(family: string): Promise<string[]> {
+    return this.#look(() => topicsToRead(this.#store.topicNames(), { topics: [], topicFamilies: [family] }));
   }
 
   async publish(topic: string, messages: readonly BusMessage[]): Promise<void> {
@@ -112,6 +120,10 @@ class LogBus implements EventBus {
 
   committed(group: string, topic: string): Promise<CommittedPosition[]> {
     return this.#look(() => this.#store.committed(group, topic));
+  }
+
+  lag(group: string, topic: string): Promise<PartitionLag[]> {
+    return this.#look(() => partitionLags(this.#store.ranges(topic), this.#store.committed(group, topic)));
   }
 
   ping(): Promise<void> {

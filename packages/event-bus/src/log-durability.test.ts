@@ -10,7 +10,7 @@ import { instantFromMs, ManualClock } from '@poolmeter/domain';
 import { createLogger } from '@poolmeter/service';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { EventBus, StoredMessage } from './event-bus.js';
-import { eventually, message } from './event-bus-contract.js';
+import { eventually, message } from './bus-test-bench.js';
 import { LmdbEnvironment } from './lmdb-environment.js';
 import { createLogBus } from './log-bus.js';
 import { LogStore } from './log-store.js';

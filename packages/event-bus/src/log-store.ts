@@ -41,8 +41,6 @@ export interface LogStoreOptions {
 export interface ReadChunk {
   readonly messages: StoredMessage[];
   readonly endOffset: bigint;
-  /** Where the partition begins now; above the wanted offset when retention was faster than the reader. */
-  readonly earliestOffset: number;
 }
 
 const EMPTY: Extent = { earliest: 0, next: 0, bytes: 0 };
@@ -139,19 +137,16 @@ export class LogStore {
         bytes += value.length;
       }
     }
-    return { messages, endOffset: BigInt(extent.next), earliestOffset: extent.earliest };
+    return { messages, endOffset: BigInt(extent.next) };
   }
 
-  /** The offset after the last message. */
-  nextOffset(topic: string, partition: number): number {
-    return this.#extent(topic, partition).next;
+  range(topic: string, partition: number): PartitionRange {
+    const { earliest, next } = this.#extent(topic, partition);
+    return { topic, partition, earliestOffset: BigInt(earliest), nextOffset: BigInt(next) };
   }
 
   ranges(topic: string): PartitionRange[] {
-    return Array.from({ length: this.partitionsOf(topic) }, (_, partition) => {
-      const { earliest, next } = this.#extent(topic, partition);
-      return { topic, partition, earliestOffset: BigInt(earliest), nextOffset: BigInt(next) };
-    });
+    return Array.from({ length: this.partitionsOf(topic) }, (_, partition) => this.range(topic, partition));
   }
 
   position(group: string, topic: string, partition: number): CommittedPosition | undefined {

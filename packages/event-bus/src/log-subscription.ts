@@ -1,15 +1,15 @@
 /** A running consumer of the log: takes its share of the partitions, reads them, hands them over when asked. */
 import { randomUUID } from 'node:crypto';
-import { PoolmeterError } from '@poolmeter/domain';
 import type { Logger } from '@poolmeter/service';
-import { partitionName, type OwnedPartition } from './balance-partitions.js';
+import { notOwned, partitionName, type OwnedPartition } from './balance-partitions.js';
 import { Bell } from './bell.js';
 import type { BusInstances } from './bus-instances.js';
 import { ConsumerGroup } from './consumer-group.js';
 import type { CommittedPosition, SubscribeOptions, Subscription } from './event-bus.js';
 import type { LmdbEnvironment } from './lmdb-environment.js';
 import type { LogStore } from './log-store.js';
-import { PartitionReader } from './partition-reader.js';
+import { jumpFrom, PartitionReader, startOf, type PartitionSource } from './partition-reader.js';
+import { topicsToRead } from './topic-family.js';
 
 export interface LogSubscriptionOptions {
   readonly environment: LmdbEnvironment;
@@ -44,7 +44,7 @@ export class LogSubscription implements Subscription {
       instances: options.instances,
       group: options.subscribe.group,
       member: randomUUID(),
-      topics: options.subscribe.topics,
+      topics: () => topicsToRead(options.store.topicNames(), options.subscribe),
       partitionsOf: (topic) => options.store.partitionsOf(topic),
     });
   }
@@ -61,6 +61,7 @@ export class LogSubscription implements Subscription {
       if (!this.#readers.has(partitionName(topic, partition))) throw notOwned(this.group, position);
       this.#membership.requireOwner({ topic, partition });
     });
+    this.#readers.get(partitionName(topic, partition))?.noteCommitted(position.nextOffset);
   }
 
   pause(partitions: readonly OwnedPartition[]): void {
@@ -76,7 +77,7 @@ export class LogSubscription implements Subscription {
   seek(topic: string, partition: number, offset: bigint): Promise<void> {
     const reader = this.#readers.get(partitionName(topic, partition));
     if (reader === undefined) return Promise.reject(notOwned(this.group, { topic, partition }));
-    reader.seek(Number(offset));
+    reader.seek(offset);
     return Promise.resolve();
   }
 
@@ -154,14 +155,15 @@ export class LogSubscription implements Subscription {
 
   #createReader(place: OwnedPartition, committed: CommittedPosition | undefined): PartitionReader {
     const { store, subscribe, logger } = this.#options;
-    const atStart = subscribe.startAt === 'earliest' ? 0 : store.nextOffset(place.topic, place.partition);
+    const range = store.range(place.topic, place.partition);
     return new PartitionReader({
       ...place,
-      store,
+      source: sourceOf(store, place),
       logger: logger.child({ group: this.group }),
-      from: committed === undefined ? atStart : Number(committed.nextOffset),
+      from: startOf(subscribe.startAt, committed?.nextOffset, range),
+      committed: committed?.nextOffset,
       maxBatchBytes: subscribe.maxBatchBytes ?? BATCH_BYTES,
-      onBatch: (batch) => subscribe.onBatch(batch),
+      subscribe,
     });
   }
 
@@ -192,10 +194,13 @@ export class LogSubscription implements Subscription {
   }
 }
 
-function notOwned(group: string, place: OwnedPartition): PoolmeterError {
-  return new PoolmeterError(
-    'bus.rejected',
-    `${place.topic}/${place.partition} is not assigned to this consumer of ${group}.`,
-    { details: { group, topic: place.topic, partition: place.partition } },
-  );
+function sourceOf(store: LogStore, { topic, partition }: OwnedPartition): PartitionSource {
+  return {
+    has: (from) => store.range(topic, partition).nextOffset > from,
+    read: (from, maxBytes) => {
+      const jump = jumpFrom(from, store.range(topic, partition));
+      if (jump !== undefined) return { messages: [], endOffset: jump.toOffset, jump };
+      return store.read(topic, partition, { from: Number(from), maxBytes });
+    },
+  };
 }

@@ -2,17 +2,58 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Logger } from '@poolmeter/service';
 import { Bell } from './bell.js';
-import type { MessageBatch } from './event-bus.js';
-import type { LogStore } from './log-store.js';
+import type { OffsetGap, StoredMessage, SubscribeOptions } from './event-bus.js';
+
+/** Where the messages of a partition come from. */
+export interface PartitionSource {
+  /** What lies at this offset and after it; the same again until a later offset is asked for. */
+  read(from: bigint, maxBytes: number): SourceChunk;
+  /** Whether a read from this offset would give something. */
+  has(from: bigint): boolean;
+}
+
+export interface SourceChunk {
+  /** Empty when there is nothing (yet), or when there is a jump to be told first. */
+  readonly messages: readonly StoredMessage[];
+  readonly endOffset: bigint;
+  /** Reading can only go on elsewhere. */
+  readonly jump?: Jump;
+}
+
+export interface Jump {
+  readonly kind: OffsetGap['kind'];
+  readonly toOffset: bigint;
+}
 
 export interface PartitionReaderOptions {
-  readonly store: LogStore;
+  readonly source: PartitionSource;
   readonly logger: Logger;
   readonly topic: string;
   readonly partition: number;
-  readonly from: number;
+  readonly from: bigint;
+  /** Where the group stands; undefined when it never committed here. */
+  readonly committed: bigint | undefined;
   readonly maxBatchBytes: number;
-  readonly onBatch: (batch: MessageBatch) => Promise<void>;
+  readonly subscribe: Pick<SubscribeOptions, 'onBatch' | 'onGap'>;
+}
+
+/** Where reading begins. A position outside of what the partition holds is left to the first read, which tells it. */
+export function startOf(
+  startAt: SubscribeOptions['startAt'],
+  committed: bigint | undefined,
+  range: { readonly earliestOffset: bigint; readonly nextOffset: bigint },
+): bigint {
+  return committed ?? (startAt === 'earliest' ? range.earliestOffset : range.nextOffset);
+}
+
+/** The jump that a reader at this offset has to make, given what the partition holds. */
+export function jumpFrom(
+  offset: bigint,
+  range: { readonly earliestOffset: bigint; readonly nextOffset: bigint },
+): Jump | undefined {
+  if (offset < range.earliestOffset) return { kind: 'removed', toOffset: range.earliestOffset };
+  if (offset > range.nextOffset) return { kind: 'truncated', toOffset: range.nextOffset };
+  return undefined;
 }
 
 /** Pauses before a batch that failed is delivered again. */
@@ -24,7 +65,8 @@ export class PartitionReader {
   readonly partition: number;
   readonly #options: PartitionReaderOptions;
   readonly #bell = new Bell();
-  #position: number;
+  #position: bigint;
+  #committed: bigint;
   /** Grows with every seek, so that a batch in hand does not overwrite a newer position. */
   #seeks = 0;
   #paused = false;
@@ -37,6 +79,12 @@ export class PartitionReader {
     this.partition = options.partition;
     this.#options = options;
     this.#position = options.from;
+    this.#committed = options.committed ?? 0n;
+  }
+
+  /** The next offset to be delivered. */
+  get position(): bigint {
+    return this.#position;
   }
 
   start(): void {
@@ -59,16 +107,20 @@ export class PartitionReader {
     this.#bell.ring();
   }
 
-  seek(offset: number): void {
+  seek(offset: bigint): void {
     this.#position = offset;
     this.#seeks += 1;
     this.#bell.ring();
   }
 
-  /** Looks whether another process has published. */
+  /** What lies before it was read once: should it be removed, that is no loss. */
+  noteCommitted(nextOffset: bigint): void {
+    this.#committed = nextOffset;
+  }
+
+  /** Looks whether there is something new. */
   poke(): void {
-    const { store, topic, partition } = this.#options;
-    if (!this.#paused && store.nextOffset(topic, partition) > this.#position) this.#bell.ring();
+    if (!this.#paused && this.#options.source.has(this.#position)) this.#bell.ring();
   }
 
   async #run(): Promise<void> {
@@ -81,34 +133,41 @@ export class PartitionReader {
 
   /** Returns how long to wait before the next look: 0 at once, undefined until something happens. */
   async #deliverNext(): Promise<number | undefined> {
-    const { store, topic, partition, maxBatchBytes, onBatch, logger } = this.#options;
+    const { source, topic, partition, maxBatchBytes, subscribe, logger } = this.#options;
     const seeks = this.#seeks;
     try {
-      const chunk = store.read(topic, partition, { from: this.#position, maxBytes: maxBatchBytes });
+      const chunk = source.read(this.#position, maxBatchBytes);
       const last = chunk.messages.at(-1);
-      if (chunk.earliestOffset > this.#position) this.#skipTo(chunk.earliestOffset);
-      if (last === undefined) return undefined;
-      await onBatch({ topic, partition, messages: chunk.messages, endOffset: chunk.endOffset });
-      if (seeks === this.#seeks) this.#position = Number(last.offset) + 1;
+      if (chunk.jump !== undefined) await this.#tell(chunk.jump);
+      else if (last === undefined) return undefined;
+      else
+        await subscribe.onBatch({ topic, partition, messages: chunk.messages, endOffset: chunk.endOffset });
+      const next = chunk.jump?.toOffset ?? (last?.offset ?? 0n) + 1n;
+      if (seeks === this.#seeks) this.#position = next;
       this.#failures = 0;
       return 0;
     } catch (fault) {
       this.#failures += 1;
       const pauseMs = Math.min(REDELIVERY_MS_FIRST * 2 ** (this.#failures - 1), REDELIVERY_MS_MAX);
       logger.warn(
-        { topic, partition, offset: this.#position, failures: this.#failures, err: fault },
+        { topic, partition, offset: String(this.#position), failures: this.#failures, err: fault },
         'A batch was not taken; it is delivered again.',
       );
       return pauseMs;
     }
   }
 
-  #skipTo(earliest: number): void {
-    const { logger, topic, partition } = this.#options;
-    logger.warn(
-      { topic, partition, from: this.#position, to: earliest },
-      'Retention dropped messages that this group had not read.',
+  async #tell({ kind, toOffset }: Jump): Promise<void> {
+    const { logger, topic, partition, subscribe } = this.#options;
+    const isUnread = kind === 'truncated' || this.#committed < this.#position;
+    const fromOffset = isUnread ? this.#position : this.#committed;
+    if (kind === 'removed' && fromOffset >= toOffset) return;
+    logger.error(
+      { topic, partition, kind, from: String(fromOffset), to: String(toOffset) },
+      kind === 'removed'
+        ? 'Messages were removed before this group read them.'
+        : 'The partition ends before the offset that this group had reached.',
     );
-    this.#position = earliest;
+    await subscribe.onGap?.({ topic, partition, kind, fromOffset, toOffset });
   }
 }

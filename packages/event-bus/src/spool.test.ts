@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createLogger } from '@poolmeter/service';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { message } from './event-bus-contract.js';
+import { message } from './bus-test-bench.js';
 import { createSpool, type SpoolEntry } from './spool.js';
 
 const logger = createLogger({ service: 'test', level: 'silent' });
