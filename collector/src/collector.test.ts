@@ -113,6 +113,18 @@ const sequencesOf = (messages: readonly BusMessage[]) =>
 const target = (url: string) => ({ url, pool: 'main', providerId: 'north' });
 
 describe('the collector', () => {
+  it('speaks on its provider’s own topics, and on no others', async () => {
+    const bus = fakeBus();
+    const { url } = await exporter(page);
+    const targets = [{ url, node: 'gpu-1', pool: 'main', providerId: 'north' }];
+    const { collector } = collect(bus, { targets, topicsOfProvider: 'north' });
+    await collector.start();
+    await until('a sample and an event', () => new Set(bus.messages.map(({ topic }) => topic)).size >= 2);
+    expect(new Set(bus.messages.map(({ topic }) => topic))).toEqual(
+      new Set(['poolmeter.gpu-samples.north', 'poolmeter.gpu-events.north']),
+    );
+  });
+
   it('publishes every scrape as one batch for the node, numbered', async () => {
     const { url } = await exporter(page);
     const bus = fakeBus();

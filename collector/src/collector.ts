@@ -3,7 +3,13 @@ import { join } from 'node:path';
 import { messageOf, PoolmeterError, type Clock } from '@poolmeter/domain';
 import { createSpool, type EventBus, type Spool, type SpoolEntry } from '@poolmeter/event-bus';
 import { repeatEvery, type Component, type Logger, type Telemetry } from '@poolmeter/service';
-import { topics, type GpuEvent, type GpuSample } from '@poolmeter/telemetry-schema';
+import {
+  topicOfProvider,
+  topics,
+  type AgentTopic,
+  type GpuEvent,
+  type GpuSample,
+} from '@poolmeter/telemetry-schema';
 import { collectorMetrics, type CollectorMetrics } from './collector-metrics.js';
 import { collectorStateFile, type CollectorState, type CollectorStateFile } from './collector-state.js';
 import { createDelivery, type Delivery } from './delivery.js';
@@ -38,6 +44,8 @@ export interface CollectorSettings {
   /** 512 MiB when absent: about a week of one node with 8 GPUs at 10 s. */
   readonly spoolMaxBytes?: number | undefined;
   readonly kernelLogPollMs?: number | undefined;
+  /** Publishes to this provider's own topics, where no other provider may write; to the shared ones when absent. */
+  readonly topicsOfProvider?: string | undefined;
 }
 
 export interface CollectorOptions {
@@ -254,14 +262,21 @@ class Running {
     const messages = sampleMessages(samples, this.#producer, {
       onImplausible: (column) => metrics.implausible(column.unitColumn),
     });
-    const entries = messages.map((message) => ({ topic: topics.gpuSamples, message }));
+    const topic = this.#topicOf(topics.gpuSamples);
+    const entries = messages.map((message) => ({ topic, message }));
     if (events.length > 0) this.#saveSoon = true;
     // Not awaited: a bus that is away must not delay the next scrape. The delivery never rejects.
     void this.#delivery.deliver([...entries, ...this.#eventEntries(events)]);
   }
 
   #eventEntries(events: readonly GpuEvent[]): SpoolEntry[] {
-    return eventMessages(events, this.#producer).map((message) => ({ topic: topics.gpuEvents, message }));
+    const topic = this.#topicOf(topics.gpuEvents);
+    return eventMessages(events, this.#producer).map((message) => ({ topic, message }));
+  }
+
+  #topicOf(topic: AgentTopic): string {
+    const provider = this.#options.config.topicsOfProvider;
+    return provider === undefined ? topic : topicOfProvider(topic, provider);
   }
 
   async #saveTurn(): Promise<void> {

@@ -41,6 +41,12 @@ describe('the configuration of a collector', () => {
     });
   });
 
+  it('publishes to the provider’s own topics when it is told to', () => {
+    const own = { SCRAPE: 'http://a/metrics', PROVIDER_ID: 'north', PROVIDER_TOPICS: 'true' };
+    expect(settings(own).topicsOfProvider).toBe('north');
+    expect(settings({ ...own, PROVIDER_TOPICS: 'false' }).topicsOfProvider).toBeUndefined();
+  });
+
   it('one exporter gives its name to a log without one', () => {
     expect(settings({ SCRAPE: 'http://a/metrics', KERNEL_LOGS: '/k.log' }).kernelLogs).toMatchObject([
       { node: undefined },
@@ -51,6 +57,11 @@ describe('the configuration of a collector', () => {
     ['nothing to read', {}, /config\.invalid: .*nothing to read/],
     ['an address that is none', { SCRAPE: 'gpu-1:9400' }, /SCRAPE must list http\(s\) addresses/],
     ['an interval without a unit', { SCRAPE: 'http://a/', SCRAPE_INTERVAL: '10' }, /SCRAPE_INTERVAL .*unit/],
+    [
+      'a provider that cannot be part of a topic',
+      { SCRAPE: 'http://a/', PROVIDER_ID: 'north/1', PROVIDER_TOPICS: 'true' },
+      /"north\/1" cannot be part of a topic/,
+    ],
     [
       'a log whose node is not clear',
       { SCRAPE: 'http://a/,http://b/', KERNEL_LOGS: '/k.log' },

@@ -1,5 +1,13 @@
 import { busSettings } from '@poolmeter/event-bus';
-import { defineConfig, durationMs, loadConfig, portNumber, textList, wholeNumber } from '@poolmeter/service';
+import {
+  defineConfig,
+  durationMs,
+  flag,
+  loadConfig,
+  portNumber,
+  textList,
+  wholeNumber,
+} from '@poolmeter/service';
 import { z } from 'zod';
 
 export const COLLECTOR_PREFIX = 'POOLMETER_COLLECTOR';
@@ -36,6 +44,11 @@ export const collectorConfigSchema = defineConfig({
     .describe('Kernel log files, separated by commas; NODE=FILE names the node that wrote it.'),
   pool: z.string().min(1).default('default').describe('The pool that these nodes belong to.'),
   providerId: z.string().min(1).default('default').describe('Who owns the hardware.'),
+  providerTopics: flag
+    .default(false)
+    .describe(
+      'Whether to publish to the provider’s own topics, poolmeter.gpu-samples.PROVIDER and poolmeter.gpu-events.PROVIDER.',
+    ),
   scrapeIntervalMs: durationMs
     .refine((ms) => ms >= 100, 'must be 100ms at least')
     .default(10_000)

@@ -9,6 +9,7 @@ import {
   nextStopSignal,
   type SignalSource,
 } from '@poolmeter/service';
+import { topicOfProvider, topics } from '@poolmeter/telemetry-schema';
 import { createCollector, type CollectorSettings } from './collector.js';
 import { COLLECTOR_PREFIX, namedValue, type CollectorProcessConfig } from './config.js';
 
@@ -68,5 +69,12 @@ export function collectorSettings(config: CollectorProcessConfig): CollectorSett
     stateDir: config.stateDirectory,
     spoolMaxBytes: config.spoolMaxBytes,
     agent: config.agent,
+    topicsOfProvider: config.providerTopics ? topicProviderOf(providerId) : undefined,
   };
+}
+
+/** A provider whose name cannot be part of a topic is refused at the start, not at the first sample. */
+function topicProviderOf(providerId: string): string {
+  topicOfProvider(topics.gpuSamples, providerId);
+  return providerId;
 }

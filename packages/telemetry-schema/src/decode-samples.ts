@@ -1,6 +1,7 @@
 import { PoolmeterError } from '@poolmeter/domain';
 import type { GpuSample } from './gpu-sample.js';
-import { sampleColumnsV1, type SampleColumn, type StoredType } from './sample-columns.js';
+import type { SampleColumn, StoredType } from './sample-columns.js';
+import { sampleSchemaV1, type SampleSchema } from './sample-schemas.js';
 import { unitValue } from './stored-value.js';
 
 const FIXED_BYTES: Readonly<Record<Exclude<StoredType, 'String'>, number>> = {
@@ -20,7 +21,16 @@ interface Cursor {
 /** Either the bytes of neighbouring fixed columns together, or one string. */
 type RowStep = number | 'string';
 
-const rowSteps: readonly RowStep[] = stepsOf(sampleColumnsV1);
+const stepsBySchema = new WeakMap<SampleSchema, readonly RowStep[]>();
+
+/** Computed once per schema: it is asked for with every message. */
+function rowStepsOf(schema: SampleSchema): readonly RowStep[] {
+  const known = stepsBySchema.get(schema);
+  if (known !== undefined) return known;
+  const steps = stepsOf(schema.columns);
+  stepsBySchema.set(schema, steps);
+  return steps;
+}
 
 function stepsOf(columns: readonly SampleColumn[]): RowStep[] {
   const steps: RowStep[] = [];
@@ -33,15 +43,19 @@ function stepsOf(columns: readonly SampleColumn[]): RowStep[] {
   return steps;
 }
 
+export interface CheckRowsOptions {
+  /** Version 1 when absent. */
+  readonly schema?: SampleSchema;
+  /** Learns where each row lies. */
+  onRow?(start: number, end: number): void;
+}
+
 /**
  * Walks the rows without reading them and refuses bytes that are not exactly `rowCount` rows. RowBinary has no
- * framing: one short row would shift every row behind it in the same insert. `onRow` learns where each row lies.
+ * framing: one short row would shift every row behind it in the same insert.
  */
-export function checkSampleRows(
-  rows: Buffer,
-  rowCount: number,
-  onRow?: (start: number, end: number) => void,
-): void {
+export function checkSampleRows(rows: Buffer, rowCount: number, options: CheckRowsOptions = {}): void {
+  const rowSteps = rowStepsOf(options.schema ?? sampleSchemaV1);
   const cursor: Cursor = { bytes: rows, offset: 0 };
   for (let row = 0; row < rowCount; row += 1) {
     const start = cursor.offset;
@@ -50,7 +64,7 @@ export function checkSampleRows(
       cursor.offset += byteCount;
     }
     if (cursor.offset > rows.length) throw truncated(row);
-    onRow?.(start, cursor.offset);
+    options.onRow?.(start, cursor.offset);
   }
   if (cursor.offset !== rows.length) {
     const surplus = rows.length - cursor.offset;
@@ -61,16 +75,61 @@ export function checkSampleRows(
   }
 }
 
-/** Full samples from RowBinary rows of schema version 1: for tests and tools, not for the ingest path. */
-export function decodeSampleRows(rows: Buffer, rowCount: number): GpuSample[] {
-  checkSampleRows(rows, rowCount);
+/**
+ * Full samples from RowBinary rows, schema version 1 when none is given: for tests and tools, not for the ingest path.
+ */
+export function decodeSampleRows(rows: Buffer, rowCount: number, schema = sampleSchemaV1): GpuSample[] {
+  checkSampleRows(rows, rowCount, { schema });
   const cursor: Cursor = { bytes: rows, offset: 0 };
-  return Array.from({ length: rowCount }, () => decodeRow(cursor));
+  return Array.from({ length: rowCount }, () => decodeRow(cursor, schema));
 }
 
-function decodeRow(cursor: Cursor): GpuSample {
-  const entries = sampleColumnsV1.map((column) => [column.field, readColumn(cursor, column)] as const);
+function decodeRow(cursor: Cursor, schema: SampleSchema): GpuSample {
+  const entries = schema.columns.map((column) => [column.field, readColumn(cursor, column)] as const);
   return Object.fromEntries(entries) as unknown as GpuSample;
+}
+
+/** The row that begins at `start` by its stored columns: integers as they travel, as text where a number is not exact. */
+export function storedRowAt(
+  rows: Buffer,
+  start: number,
+  schema: SampleSchema,
+): Record<string, string | number> {
+  const cursor: Cursor = { bytes: rows, offset: start };
+  return Object.fromEntries(
+    schema.columns.map((column) => {
+      if (column.type === 'String') return [column.storedColumn, readString(cursor)];
+      const stored = readInteger(cursor, column.type);
+      const isExact = stored <= BigInt(Number.MAX_SAFE_INTEGER);
+      return [column.storedColumn, isExact ? Number(stored) : stored.toString()];
+    }),
+  );
+}
+
+/** Where a text lies in a row: `[start, end)` with its length in front, `[textStart, end)` without. */
+export interface TextPlace {
+  readonly start: number;
+  readonly textStart: number;
+  readonly end: number;
+}
+
+/** Finds one text column in rows that were checked, without decoding them. */
+export function createTextLocator(
+  schema: SampleSchema,
+  field: 'node' | 'providerId',
+): (rows: Buffer, rowStart: number) => TextPlace {
+  const at = schema.columns.findIndex((column) => column.field === field);
+  const stepsBefore = stepsOf(schema.columns.slice(0, at));
+  return (rows, rowStart) => {
+    const cursor: Cursor = { bytes: rows, offset: rowStart };
+    for (const step of stepsBefore) {
+      const byteCount = step === 'string' ? stringLength(cursor) : step;
+      cursor.offset += byteCount;
+    }
+    const start = cursor.offset;
+    const length = stringLength(cursor);
+    return { start, textStart: cursor.offset, end: cursor.offset + length };
+  };
 }
 
 function readColumn(cursor: Cursor, column: SampleColumn): string | number | null {

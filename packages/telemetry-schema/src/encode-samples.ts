@@ -1,23 +1,35 @@
 import { PoolmeterError } from '@poolmeter/domain';
 import type { GpuSample } from './gpu-sample.js';
 import { RowWriter } from './row-writer.js';
-import { sampleColumnsV1, type SampleColumn } from './sample-columns.js';
+import type { SampleColumn } from './sample-columns.js';
+import { sampleSchemaV1, type SampleSchema } from './sample-schemas.js';
 import { storedRange, storing } from './stored-value.js';
 
 /** Typical size of a row on the wire: 8 names and 34 numbers. Only a first guess for the buffer. */
 const EXPECTED_ROW_BYTES = 256;
 
 export interface EncodeSamplesOptions {
+  /** Version 1 when absent. */
+  readonly schema?: SampleSchema;
   /** Called for each value that cannot be true; it travels as missing. Count it: it is a fault of the source. */
   onImplausible?(column: SampleColumn, value: number): void;
 }
 
 type WriteColumn = (writer: RowWriter, sample: GpuSample, options: EncodeSamplesOptions) => void;
 
-const writeColumns: readonly WriteColumn[] = sampleColumnsV1.map(columnWriter);
+const writersBySchema = new WeakMap<SampleSchema, readonly WriteColumn[]>();
 
-/** The RowBinary bytes of schema version 1, rows one after another, without a header. */
+function columnWritersOf(schema: SampleSchema): readonly WriteColumn[] {
+  const known = writersBySchema.get(schema);
+  if (known !== undefined) return known;
+  const writers = schema.columns.map(columnWriter);
+  writersBySchema.set(schema, writers);
+  return writers;
+}
+
+/** The RowBinary bytes of the samples, rows one after another, without a header. */
 export function encodeSampleRows(samples: readonly GpuSample[], options: EncodeSamplesOptions = {}): Buffer {
+  const writeColumns = columnWritersOf(options.schema ?? sampleSchemaV1);
   const writer = new RowWriter(samples.length * EXPECTED_ROW_BYTES);
   for (const sample of samples) {
     for (const write of writeColumns) write(writer, sample, options);

@@ -16,6 +16,12 @@ export const gpuEventKinds = [
   'exporter.restarted',
   'counter.reset',
   'clock.stepped',
+  // A state that begins and ends: detail.signal names it, detail.value is what was read.
+  'gpu.condition',
+  // What the pipeline notices about those who send.
+  'telemetry.gap',
+  'telemetry.gap_filled',
+  'provider.foreign_node',
 ] as const;
 
 export type GpuEventKind = (typeof gpuEventKinds)[number];

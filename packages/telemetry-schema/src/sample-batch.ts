@@ -2,9 +2,7 @@ import { PoolmeterError } from '@poolmeter/domain';
 import { checkSampleRows } from './decode-samples.js';
 import { encodeSampleRows, type EncodeSamplesOptions } from './encode-samples.js';
 import type { GpuSample } from './gpu-sample.js';
-
-/** The version of sampleColumnsV1. */
-export const SAMPLE_SCHEMA_VERSION = 1;
+import { SAMPLE_SCHEMA_VERSION, sampleSchemaOf, sampleSchemas, type SampleSchema } from './sample-schemas.js';
 
 /** `PMSB`: poolmeter sample batch. */
 const MAGIC = 0x42534d50;
@@ -26,6 +24,7 @@ export interface SampleBatchHeader {
 
 export interface SampleBatch extends SampleBatchHeader {
   readonly schemaVersion: number;
+  readonly schema: SampleSchema;
   readonly rowCount: number;
   /** RowBinary rows: a view into the message, not a copy. */
   readonly rows: Buffer;
@@ -37,13 +36,14 @@ export function encodeSampleBatch(
   options: EncodeSamplesOptions = {},
 ): Buffer {
   const rows = encodeSampleRows(samples, options);
-  return encodeSampleBatchOfRows(header, { rowCount: samples.length, rows });
+  const schemaVersion = options.schema?.version ?? SAMPLE_SCHEMA_VERSION;
+  return encodeSampleBatchOfRows(header, { rowCount: samples.length, rows, schemaVersion });
 }
 
 /** The same for rows that are encoded already: for senders that must know their size first. */
 export function encodeSampleBatchOfRows(
   header: SampleBatchHeader,
-  encoded: { readonly rowCount: number; readonly rows: Buffer },
+  encoded: { readonly rowCount: number; readonly rows: Buffer; readonly schemaVersion?: number },
 ): Buffer {
   const { rowCount, rows } = encoded;
   const producer = Buffer.from(header.producer, 'utf8');
@@ -52,7 +52,7 @@ export function encodeSampleBatchOfRows(
   }
   const head = Buffer.allocUnsafe(FIXED_HEADER_BYTES);
   head.writeUInt32LE(MAGIC, 0);
-  head.writeUInt16LE(SAMPLE_SCHEMA_VERSION, 4);
+  head.writeUInt16LE(encoded.schemaVersion ?? SAMPLE_SCHEMA_VERSION, 4);
   head.writeUInt16LE(producer.length, 6);
   head.writeUInt32LE(rowCount, 8);
   head.writeUInt32LE(rows.length, 12);
@@ -65,22 +65,21 @@ export function encodeSampleBatchOfRows(
  * Reads the header and checks that the rest is exactly the rows that it announces. Everything that does not add up
  * is `wire.malformed`; a version that this code does not know is `wire.unknown_schema`.
  */
-export function decodeSampleBatchHeader(message: Uint8Array): SampleBatch {
+export function decodeSampleBatchHeader(message: Uint8Array, schemas = sampleSchemas): SampleBatch {
+  const batch = readSampleBatchHeader(message, schemas);
+  checkSampleRows(batch.rows, batch.rowCount, { schema: batch.schema });
+  return batch;
+}
+
+/** The same without the walk over the rows: for a reader that calls `checkSampleRows` itself. */
+export function readSampleBatchHeader(message: Uint8Array, schemas: readonly SampleSchema[]): SampleBatch {
   const bytes = Buffer.from(message.buffer, message.byteOffset, message.byteLength);
   if (bytes.length < FIXED_HEADER_BYTES) {
     throw malformed(`A sample batch has at least ${FIXED_HEADER_BYTES} bytes, this one ${bytes.length}.`);
   }
   if (bytes.readUInt32LE(0) !== MAGIC) throw malformed('A sample batch begins with PMSB.');
   const schemaVersion = bytes.readUInt16LE(4);
-  if (schemaVersion !== SAMPLE_SCHEMA_VERSION) {
-    throw new PoolmeterError(
-      'wire.unknown_schema',
-      `Sample schema version ${schemaVersion} is not known here.`,
-      {
-        details: { schemaVersion, known: [SAMPLE_SCHEMA_VERSION] },
-      },
-    );
-  }
+  const schema = sampleSchemaOf(schemaVersion, schemas);
   const rowsStart = FIXED_HEADER_BYTES + bytes.readUInt16LE(6);
   const rowCount = bytes.readUInt32LE(8);
   const rowBytes = bytes.readUInt32LE(12);
@@ -88,9 +87,9 @@ export function decodeSampleBatchHeader(message: Uint8Array): SampleBatch {
     throw malformed(`The header announces ${rowsStart + rowBytes} bytes, the message has ${bytes.length}.`);
   }
   const rows = bytes.subarray(rowsStart);
-  checkSampleRows(rows, rowCount);
   return {
     schemaVersion,
+    schema,
     rowCount,
     producer: bytes.toString('utf8', FIXED_HEADER_BYTES, rowsStart),
     producerEpoch: bytes.readBigUInt64LE(16),
