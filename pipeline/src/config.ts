@@ -6,6 +6,7 @@ import {
   loadConfig,
   portNumber,
   secretText,
+  textList,
   wholeNumber,
 } from '@poolmeter/service';
 import { z } from 'zod';
@@ -24,7 +25,14 @@ export const pipelineSettings = {
     .describe('Partitions of a topic that this role creates; existing topics stay as they are.'),
   flushIntervalMs: durationMs
     .default(500)
-    .describe('A range of messages is stored at the latest after this long.'),
+    .describe('A range of messages waits at least this long for more, unless it is full.'),
+  flushIntervalMaxMs: durationMs
+    .default(1_200)
+    .describe('It waits for at most this long, however much the inserts of all partitions cost.'),
+  insertSharePercent: wholeNumber
+    .refine((percent) => percent >= 1, 'must be 1 at least')
+    .default(10)
+    .describe('Percent of one core that inserts closed by time may take before ranges wait longer.'),
   flushRows: wholeNumber.default(100_000).describe('A range is stored at once when it has this many rows.'),
   flushBytes: wholeNumber
     .default(16_777_216)
@@ -34,9 +42,33 @@ export const pipelineSettings = {
     .default(67_108_864)
     .describe('Reading pauses while more than this is in memory.'),
   parallelInserts: wholeNumber.default(2).describe('Inserts that are under way at the same time.'),
+  reconcileIntervalMs: durationMs
+    .default(1_800_000)
+    .describe('How often rollups are compared with the raw table, and made again where they differ.'),
   handOverTimeoutMs: durationMs
     .default(5_000)
     .describe('How long a partition that is given away may take to be flushed.'),
+  gapWindowMs: durationMs
+    .default(300_000)
+    .describe('A message of an agent that is missing for this long is told as a gap.'),
+  providers: textList
+    .default([])
+    .describe(
+      'Providers with topics of their own (poolmeter.gpu-samples.NAME, poolmeter.gpu-events.NAME), separated by commas.',
+    ),
+  sharedTopic: z
+    .enum(['trust', 'refuse'])
+    .default('trust')
+    .describe(
+      'Messages on poolmeter.gpu-samples and poolmeter.gpu-events: trust takes the provider that they name, refuse sends them to the dead letters.',
+    ),
+  pools: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'The pools file: whose the nodes are, for topics of providers. Without it a node belongs to the provider that spoke for it first.',
+    ),
 };
 
 const pipelineSettingsSchema = defineConfig(pipelineSettings);
@@ -71,4 +103,14 @@ export function loadPipelineConfig(
     prefix: PIPELINE_PREFIX,
     ...(fileValues === undefined ? {} : { fileValues }),
   });
+}
+
+/** What a tool needs that only works on the pipeline's topics: the same settings, and no ClickHouse. */
+const pipelineBusConfigSchema = pipelineConfigSchema.partial({ clickhouseUrl: true });
+
+export function loadPipelineBusConfig(
+  env: Readonly<Record<string, string | undefined>>,
+  fileValues: Record<string, unknown>,
+): z.infer<typeof pipelineBusConfigSchema> {
+  return loadConfig(pipelineBusConfigSchema, { env, prefix: PIPELINE_PREFIX, fileValues });
 }

@@ -3,8 +3,9 @@ import { PoolmeterError } from '@poolmeter/domain';
 import {
   checkSampleRows,
   decodeSampleRows,
-  sampleColumnsV1,
+  sampleSchemas,
   type GpuSample,
+  type SampleSchema,
 } from '@poolmeter/telemetry-schema';
 import type { InsertRequest, MetricsStore } from '@poolmeter/metrics-store';
 
@@ -15,7 +16,7 @@ export interface InMemoryRowStore extends Pick<MetricsStore, 'insert'> {
   rowsOf(table: string): readonly object[];
 }
 
-export function createInMemoryRowStore(): InMemoryRowStore {
+export function createInMemoryRowStore(schemas: readonly SampleSchema[] = sampleSchemas): InMemoryRowStore {
   const tokens = new Map<string, string>();
   const rows = new Map<string, object[]>();
   const requests: InsertRequest[] = [];
@@ -33,7 +34,7 @@ export function createInMemoryRowStore(): InMemoryRowStore {
       }
       if (known === undefined) {
         tokens.set(`${request.table} ${request.token}`, content);
-        rows.set(request.table, [...(rows.get(request.table) ?? []), ...decode(request)]);
+        rows.set(request.table, [...(rows.get(request.table) ?? []), ...decode(request, schemas)]);
       }
       return Promise.resolve();
     },
@@ -46,27 +47,32 @@ function contentOf(request: InsertRequest): string {
     : bytesOf(request).toString('base64');
 }
 
-function bytesOf(request: InsertRequest & { format: 'RowBinary' }): Buffer {
+function bytesOf(request: InsertRequest): Buffer {
+  if (request.format !== 'RowBinary')
+    throw new PoolmeterError('wire.malformed', `The pipeline sends no ${request.format}.`);
   return Buffer.concat(request.values instanceof Uint8Array ? [request.values] : request.values);
 }
 
-function decode(request: InsertRequest): readonly object[] {
+function decode(request: InsertRequest, schemas: readonly SampleSchema[]): readonly object[] {
   if (request.format === 'JSONEachRow') return request.values;
   const bytes = bytesOf(request);
-  const columns = sampleColumnsV1.map((column) => column.storedColumn);
-  if (JSON.stringify(request.columns) !== JSON.stringify(columns)) {
+  const columns = JSON.stringify(request.columns);
+  const schema = schemas.find(
+    (one) => JSON.stringify(one.columns.map((column) => column.storedColumn)) === columns,
+  );
+  if (schema === undefined) {
     throw new PoolmeterError('wire.malformed', `${request.table} was sent other columns than a sample has.`);
   }
-  return decodeAll(bytes);
+  return decodeAll(bytes, schema);
 }
 
 /** RowBinary does not say how many rows it has: they are walked until the bytes end, and then checked as a whole. */
-function decodeAll(bytes: Buffer): GpuSample[] {
+function decodeAll(bytes: Buffer, schema: SampleSchema): GpuSample[] {
   let rowCount = 0;
   try {
-    checkSampleRows(bytes, Number.MAX_SAFE_INTEGER, () => (rowCount += 1));
+    checkSampleRows(bytes, Number.MAX_SAFE_INTEGER, { schema, onRow: () => (rowCount += 1) });
   } catch {
     // The bytes ended, as they must; decodeSampleRows says whether they ended after a whole row.
   }
-  return decodeSampleRows(bytes, rowCount);
+  return decodeSampleRows(bytes, rowCount, schema);
 }

@@ -6,19 +6,29 @@ import { isPoolmeterError, messageOf, PoolmeterError, type Clock } from '@poolme
 import type { BusMessage, CommittedPosition, StoredMessage } from '@poolmeter/event-bus';
 import type { Logger } from '@poolmeter/service';
 import { deadLetterOf } from './dead-letter.js';
-import { parsePendingNote } from './pending-note.js';
+import { parsePendingNote, type PendingRange } from './pending-note.js';
 import { splitInsert, type RowInsert } from './plan-inserts.js';
+import type { SettleRequest } from './settle-insert.js';
 import { RangeBuffer, type MessageRange, type RangeLimits, type Refused } from './range-buffer.js';
 import { RepeatFilter } from './repeat-filter.js';
+import type { ReadMessage } from './table-rows.js';
 
 /** What the writer does to the world. Every call may be repeated with the same arguments. */
 export interface WriterPorts {
-  insert(insert: RowInsert, signal: AbortSignal): Promise<void>;
+  insert(insert: RowInsert, attempt: InsertAttempt): Promise<void>;
+  /** After an insert that may have been sent before: makes sure that its rows are there, and each once. */
+  settle(insert: RowInsert, request: SettleRequest): Promise<void>;
   commit(position: CommittedPosition): Promise<void>;
   publishDeadLetters(messages: readonly BusMessage[]): Promise<void>;
 }
 
-export type WriterStep = 'dead letters' | 'note' | 'insert' | 'commit';
+export interface InsertAttempt {
+  readonly signal: AbortSignal;
+  /** Told when the rows were sent a second time within the attempt. */
+  readonly onRepeated?: () => void;
+}
+
+export type WriterStep = 'dead letters' | 'note' | 'insert' | 'settle' | 'commit';
 
 /** What the writer tells about its work. */
 export interface WriterEvents {
@@ -39,10 +49,19 @@ export interface PartitionWriterOptions {
   readonly partition: number;
   readonly committed: CommittedPosition | undefined;
   readonly limits: RangeLimits;
+  /** What a message puts into which table. */
+  readonly read: ReadMessage;
   readonly ports: WriterPorts;
   readonly events: WriterEvents;
   readonly clock: Clock;
   readonly logger: Logger;
+}
+
+interface RangeInHand {
+  /** An earlier owner may have inserted some of it. */
+  readonly isRepeated: boolean;
+  /** Notes the range again, and so fails when the partition was given to somebody else. */
+  readonly confirm: () => Promise<void>;
 }
 
 const RETRY_MS_FIRST = 100;
@@ -54,6 +73,8 @@ export class PartitionWriter {
   readonly #options: PartitionWriterOptions;
   readonly #buffer: RangeBuffer;
   readonly #given = new AbortController();
+  /** What an earlier owner had begun: nobody knows how far it came. */
+  readonly #begun: PendingRange | undefined;
   #inHandBytes = 0;
   #openSinceMs: number | undefined;
   #writing: Promise<void> | undefined;
@@ -63,11 +84,13 @@ export class PartitionWriter {
     this.partition = options.partition;
     this.#options = options;
     const pending = parsePendingNote(options.committed?.metadata ?? '');
+    this.#begun = pending;
     this.#buffer = new RangeBuffer({
       topic: options.topic,
       partition: options.partition,
       limits: options.limits,
       repeats: new RepeatFilter(),
+      read: options.read,
       from: options.committed?.nextOffset ?? 0n,
       ...(pending === undefined ? {} : { pending }),
     });
@@ -142,8 +165,12 @@ export class PartitionWriter {
     await this.#refuse(range.refused);
     if (range.inserts.length > 0) {
       const note = { topic, partition, nextOffset: range.first, metadata: range.note };
-      await this.#keepTrying('note', () => ports.commit(note));
-      for (const insert of range.inserts) await this.#insert(insert);
+      const confirm = async () => {
+        await this.#keepTrying('note', () => ports.commit(note));
+      };
+      await confirm();
+      const isRepeated = this.#begun?.first === range.first;
+      for (const insert of range.inserts) await this.#insert(insert, { isRepeated, confirm });
     }
     const position = { topic, partition, nextOffset: range.last + 1n, metadata: '' };
     await this.#keepTrying('commit', () => ports.commit(position));
@@ -153,13 +180,20 @@ export class PartitionWriter {
    * Rows that the store calls malformed would stop the partition for good. They are inserted one message at a time,
    * each under its own token, and those that are refused even so go to the dead letters.
    */
-  async #insert(insert: RowInsert): Promise<void> {
+  async #insert(insert: RowInsert, range: RangeInHand): Promise<void> {
     const { ports, events } = this.#options;
-    const fault = await this.#keepTrying('insert', (signal) => ports.insert(insert, signal), isMalformed);
+    let sent = range.isRepeated ? 1 : 0;
+    const send = (signal: AbortSignal) => {
+      sent += 1;
+      return ports.insert(insert, { signal, onRepeated: () => (sent += 1) });
+    };
+    const fault = await this.#keepTrying('insert', send, isMalformed);
     if (fault === undefined) {
+      const { confirm } = range;
+      if (sent > 1) await this.#keepTrying('settle', (signal) => ports.settle(insert, { signal, confirm }));
       events.onRows(insert.table, insert.rowCount);
     } else if (insert.parts.length > 1) {
-      for (const single of splitInsert(insert)) await this.#insert(single);
+      for (const single of splitInsert(insert)) await this.#insert(single, range);
     } else {
       const reason = messageOf(fault);
       await this.#refuse(insert.parts.map(({ message }) => ({ message, code: 'wire.malformed', reason })));
@@ -207,7 +241,8 @@ function isMalformed(fault: unknown): boolean {
 
 /** The bus refuses a commit for good when another consumer owns the partition. */
 function isLost(step: WriterStep, fault: unknown): boolean {
-  const isCommit = step === 'note' || step === 'commit';
+  // Settling notes the range again before it mends.
+  const isCommit = step === 'note' || step === 'commit' || step === 'settle';
   return isCommit && isPoolmeterError(fault) && !fault.retriable && fault.code.startsWith('bus.');
 }
 

@@ -1,7 +1,7 @@
 /** From a range of messages to inserts: the same range always gives the same inserts with the same tokens. */
 import type { StoredMessage } from '@poolmeter/event-bus';
-import { gpuSamplesInsert, type InsertRequest } from '@poolmeter/metrics-store';
-import type { TableRows } from './rows-of-message.js';
+import type { InsertRequest } from '@poolmeter/metrics-store';
+import type { TableRows } from './table-rows.js';
 
 /** What one message gives to one insert. */
 export interface InsertPart {
@@ -30,14 +30,12 @@ export interface PlannedRange {
 /** Copies may be of a newer version of the row than the table. */
 const JSON_SETTINGS = { input_format_skip_unknown_fields: 1, input_format_null_as_default: 1 };
 
-/** One insert per table and day, in the order in which they first appear. */
+/** One insert per group of rows, in the order in which they first appear. */
 export function planInserts(range: PlannedRange, parts: readonly InsertPart[]): RowInsert[] {
   const groups = new Map<string, InsertPart[]>();
   for (const part of parts) {
-    const { table } = part.rows;
-    const name = 'day' in part.rows ? `${table}:${part.rows.day}` : table;
-    const group = groups.get(name) ?? [];
-    groups.set(name, group);
+    const group = groups.get(part.rows.group) ?? [];
+    groups.set(part.rows.group, group);
     group.push(part);
   }
   const { topic, partition, first, last, firstStoredAtMs } = range;
@@ -54,13 +52,16 @@ export function requestOf(insert: RowInsert): InsertRequest {
   const { table, token } = insert;
   const bytes: Buffer[] = [];
   const rows: object[] = [];
+  let columns: readonly string[] = [];
   for (const { rows: piece } of insert.parts) {
-    if ('bytes' in piece) bytes.push(piece.bytes);
-    else rows.push(piece.row);
+    if ('bytes' in piece) {
+      bytes.push(piece.bytes);
+      columns = piece.columns;
+    } else rows.push(piece.row);
   }
   return rows.length > 0
     ? { table, token, format: 'JSONEachRow', values: rows, settings: JSON_SETTINGS }
-    : { ...gpuSamplesInsert, token, values: bytes };
+    : { table, columns, token, format: 'RowBinary', values: bytes };
 }
 
 function insertOf(parts: readonly InsertPart[], token: string): RowInsert {

@@ -1,10 +1,12 @@
 /** Gathers the messages of one partition into ranges: pure, so that every cut can be tested. */
+import { createHash } from 'node:crypto';
 import type { ErrorCode } from '@poolmeter/domain';
 import type { StoredMessage } from '@poolmeter/event-bus';
+import { tables } from '@poolmeter/metrics-store';
 import { formatPendingNote, type PendingRange } from './pending-note.js';
 import { planInserts, type InsertPart, type RowInsert } from './plan-inserts.js';
 import type { RepeatFilter } from './repeat-filter.js';
-import { rowsOfMessage } from './rows-of-message.js';
+import type { ReadMessage } from './table-rows.js';
 
 export interface RangeLimits {
   /** A range is closed when it has this many rows or bytes. */
@@ -31,6 +33,8 @@ export interface MessageRange extends PendingRange {
   /** When the bus stored the first and the last message. */
   readonly oldestAtMs: number;
   readonly newestAtMs: number;
+  /** The newest time in its samples; undefined without samples. */
+  readonly newestTsMs: number | undefined;
 }
 
 interface OpenRange {
@@ -38,7 +42,10 @@ interface OpenRange {
   last: bigint;
   readonly oldestAtMs: number;
   newestAtMs: number;
+  newestTsMs: number | undefined;
   readonly parts: InsertPart[];
+  /** Rows of somebody else's nodes. */
+  readonly rejects: InsertPart[];
   readonly refused: Refused[];
   messages: number;
   repeats: number;
@@ -51,6 +58,7 @@ export interface RangeBufferOptions {
   readonly partition: number;
   readonly limits: RangeLimits;
   readonly repeats: RepeatFilter;
+  readonly read: ReadMessage;
   /** The first offset that is not stored yet; earlier messages only teach the repeat filter. */
   readonly from: bigint;
   /** A range that was begun before a crash: cut exactly there, whatever the limits. */
@@ -127,7 +135,9 @@ export class RangeBuffer {
       last: message.offset,
       oldestAtMs: message.storedAtMs,
       newestAtMs: message.storedAtMs,
+      newestTsMs: undefined,
       parts: [],
+      rejects: [],
       refused: [],
       messages: 0,
       repeats: 0,
@@ -143,11 +153,12 @@ export class RangeBuffer {
       return;
     }
     open.bytes += message.value.byteLength;
-    const content = rowsOfMessage(message);
+    const content = this.#options.read(message);
     if (content.ok) {
       for (const rows of content.rows) {
-        open.parts.push({ message, rows });
+        (rows.table === tables.ingestRejects ? open.rejects : open.parts).push({ message, rows });
         open.rows += rows.rowCount;
+        if ('bytes' in rows) open.newestTsMs = Math.max(open.newestTsMs ?? -Infinity, rows.newestTsMs);
       }
     } else {
       open.refused.push({ message, code: content.code, reason: content.reason });
@@ -156,15 +167,28 @@ export class RangeBuffer {
 
   #seal(open: OpenRange): void {
     const { topic, partition } = this.#options;
-    const { parts, ...facts } = open;
+    const { parts, rejects, ...facts } = open;
     const last = this.#pending?.last ?? open.last;
     const place = { topic, partition, first: open.first, last, firstStoredAtMs: open.oldestAtMs };
     this.#closed.push({
       ...facts,
       last,
       note: formatPendingNote({ first: open.first, last }),
-      inserts: planInserts(place, parts),
+      inserts: planInserts(place, [...inTheirOwnInsert(rejects), ...parts]),
     });
     this.#open = undefined;
   }
+}
+
+/**
+ * Who owns a node may be known differently when a range is repeated after a crash, so that other rows are rejected then.
+ * The token of the rejects follows from what they are, and they are inserted before the samples: every row is then in
+ * one of the two tables, or in both, and never in none.
+ */
+function inTheirOwnInsert(rejects: readonly InsertPart[]): InsertPart[] {
+  if (rejects.length === 0) return [];
+  const digest = createHash('sha256');
+  for (const { message, rows } of rejects) digest.update(`${message.offset} ${JSON.stringify(rows)}\n`);
+  const group = `${tables.ingestRejects}:${digest.digest('hex').slice(0, 16)}`;
+  return rejects.map(({ message, rows }) => ({ message, rows: { ...rows, group } }));
 }

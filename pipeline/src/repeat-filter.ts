@@ -1,9 +1,11 @@
 /**
- * Recognises an agent's repeats: the same (producer, epoch, key, sequence) seen before in the partition. Only what was
- * really seen counts, never "a higher number was seen": a spool that drains late sends low numbers after high ones.
+ * Recognises repeats: an agent's, by (producer, epoch, key, sequence), and an operator's, by the place of the dead
+ * letter that was sent again. Only what was really seen counts, never "a higher number was seen": a spool that drains
+ * late sends low numbers after high ones.
  */
 import type { StoredMessage } from '@poolmeter/event-bus';
-import { messageHeaders } from '@poolmeter/telemetry-schema';
+import { redriveHeaders } from './redrive-headers.js';
+import { senderOf } from './sender.js';
 
 /** Inclusive, sorted, not touching: an agent that counts by one needs a single span. */
 type Span = [first: bigint, last: bigint];
@@ -17,13 +19,19 @@ export class RepeatFilter {
 
   /** True when the message was seen before; remembers it otherwise. Messages without these headers never repeat. */
   isRepeat(message: StoredMessage): boolean {
-    const { headers, key } = message;
-    const producer = headers[messageHeaders.producer];
-    const epoch = headers[messageHeaders.producerEpoch];
-    const sequence = headers[messageHeaders.sequence];
-    if (producer === undefined || epoch === undefined || sequence === undefined) return false;
-    if (!/^\d{1,20}$/.test(sequence)) return false;
-    return !addToSpans(this.#spansOf(JSON.stringify([producer, epoch, key])), BigInt(sequence));
+    const isNewNumber = this.#remember(message);
+    // The original was seen when it was refused, so that its number cannot tell: only its place can.
+    const place = placeOf(message.headers[redriveHeaders.from]);
+    if (place === undefined) return isNewNumber === false;
+    return !addToSpans(this.#spansOf(JSON.stringify(['redriven', place.name])), place.offset);
+  }
+
+  /** False when the number was seen; undefined when the message has none. */
+  #remember(message: StoredMessage): boolean | undefined {
+    const sender = senderOf(message);
+    if (sender === undefined) return undefined;
+    const name = JSON.stringify([sender.producer, sender.epoch.toString(), sender.key]);
+    return addToSpans(this.#spansOf(name), sender.sequence);
   }
 
   #spansOf(sender: string): Span[] {
@@ -37,6 +45,12 @@ export class RepeatFilter {
     }
     return spans;
   }
+}
+
+/** Reads `topic/partition/offset`; undefined for anything else. */
+function placeOf(text: string | undefined): { name: string; offset: bigint } | undefined {
+  const [, name, offset] = /^(.+\/\d+)\/(\d{1,19})$/.exec(text ?? '') ?? [];
+  return name === undefined || offset === undefined ? undefined : { name, offset: BigInt(offset) };
 }
 
 /** False when the number was in there already. */

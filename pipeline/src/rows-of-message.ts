@@ -1,30 +1,12 @@
 /** What one message of a topic puts into which table: the only place that knows the topics' contents. */
-import { isPoolmeterError, messageOf, type ErrorCode } from '@poolmeter/domain';
+import { isPoolmeterError, messageOf } from '@poolmeter/domain';
 import type { StoredMessage } from '@poolmeter/event-bus';
 import { tables } from '@poolmeter/metrics-store';
-import {
-  checkSampleRows,
-  decodeGpuEvent,
-  decodeSampleBatchHeader,
-  topics,
-} from '@poolmeter/telemetry-schema';
+import { decodeGpuEvent, parseAgentTopic, topics, type SampleSchema } from '@poolmeter/telemetry-schema';
 import { z } from 'zod';
-
-/** Rows for one table and one of its partitions, as they go into the insert. */
-export type TableRows =
-  | {
-      readonly table: string;
-      /** UTC day since 1970: the table is partitioned by it, and one insert stays within one partition. */
-      readonly day: number;
-      /** RowBinary, columns in wire order. */
-      readonly bytes: Buffer;
-      readonly rowCount: number;
-    }
-  | { readonly table: string; readonly row: Readonly<Record<string, unknown>>; readonly rowCount: 1 };
-
-export type MessageContent =
-  | { readonly ok: true; readonly rows: readonly TableRows[] }
-  | { readonly ok: false; readonly code: ErrorCode; readonly reason: string };
+import { busPartitionOf, type AgentTopicRules } from './agent-topic-rules.js';
+import { sampleRows } from './sample-rows.js';
+import type { ReadMessage, TableRows } from './table-rows.js';
 
 /** The tables that copies of rows from PostgreSQL may go to, by the topic that may carry them. */
 const COPY_TABLES: Readonly<Record<string, readonly string[]>> = {
@@ -33,51 +15,46 @@ const COPY_TABLES: Readonly<Record<string, readonly string[]>> = {
   [topics.scalingDecisions]: [tables.scalingDecisions],
 };
 
-/** The topics that the pipeline reads. */
+/** The topics that every pipeline reads; those of single providers come on top. */
 export const pipelineTopics: readonly string[] = [
   topics.gpuSamples,
   topics.gpuEvents,
   ...Object.keys(COPY_TABLES),
 ];
 
-const DAY_MS = 86_400_000;
-
-/** Never throws: what cannot be read has a code and a reason, and goes to the dead-letter topic. */
-export function rowsOfMessage(message: StoredMessage): MessageContent {
-  try {
-    return { ok: true, rows: decode(message) };
-  } catch (fault) {
-    const code = isPoolmeterError(fault) ? fault.code : 'wire.malformed';
-    return { ok: false, code, reason: messageOf(fault) };
-  }
+export interface MessageReaderOptions {
+  /** The versions of sample rows that are understood. */
+  readonly schemas: readonly SampleSchema[];
+  readonly rules: AgentTopicRules;
 }
 
-function decode(message: StoredMessage): readonly TableRows[] {
-  if (message.topic === topics.gpuSamples) return sampleRows(message.value);
-  if (message.topic === topics.gpuEvents) return [eventRow(message)];
-  return [copyRow(message)];
+export function createMessageReader(options: MessageReaderOptions): ReadMessage {
+  return (message) => {
+    try {
+      return { ok: true, rows: decode(message, options) };
+    } catch (fault) {
+      const code = isPoolmeterError(fault) ? fault.code : 'wire.malformed';
+      return { ok: false, code, reason: messageOf(fault) };
+    }
+  };
 }
 
-/** The agent's bytes, cut where the day changes; usually one piece without a copy. */
-function sampleRows(value: Uint8Array): TableRows[] {
-  const batch = decodeSampleBatchHeader(value);
-  const pieces: { day: number; start: number; end: number; rowCount: number }[] = [];
-  checkSampleRows(batch.rows, batch.rowCount, (start, end) => {
-    const day = Math.floor(Number(batch.rows.readBigInt64LE(start)) / DAY_MS);
-    const last = pieces.at(-1);
-    if (last?.day === day) Object.assign(last, { end, rowCount: last.rowCount + 1 });
-    else pieces.push({ day, start, end, rowCount: 1 });
-  });
-  return pieces.map(({ day, start, end, rowCount }) => ({
-    table: tables.gpuSamplesIn,
-    day,
-    bytes: batch.rows.subarray(start, end),
-    rowCount,
-  }));
-}
-
-function eventRow(message: StoredMessage): TableRows {
+function decode(message: StoredMessage, { schemas, rules }: MessageReaderOptions): readonly TableRows[] {
+  const agentTopic = parseAgentTopic(message.topic);
+  if (agentTopic === undefined) return [copyRow(message)];
+  rules.requireWelcome(message);
+  const check = rules.checkOf(message);
+  if (agentTopic.topic === topics.gpuSamples) return sampleRows(message, { schemas, check });
   const event = decodeGpuEvent(message.value);
+  const foreign = check?.foreignReason(event.node);
+  if (check === undefined) return [eventRow(message, event)];
+  if (foreign === undefined) return [eventRow(message, { ...event, providerId: check.provider })];
+  const { node, gpuUuid, gpuInstance, pool, ts } = event;
+  const row = Buffer.from(message.value).toString('utf8');
+  return [check.reject({ node, gpuUuid, gpuInstance, pool, tsMs: ts, row, reason: foreign })];
+}
+
+function eventRow(message: StoredMessage, event: ReturnType<typeof decodeGpuEvent>): TableRows {
   return jsonRow(tables.gpuEvents, {
     ts: new Date(event.ts).toISOString(),
     boot_id: event.bootId,
@@ -92,7 +69,7 @@ function eventRow(message: StoredMessage): TableRows {
     message: event.message,
     detail: JSON.stringify(event.detail),
     demo: event.demo,
-    bus_partition: message.partition,
+    bus_partition: busPartitionOf(message.topic, message.partition),
     bus_offset: message.offset.toString(),
   });
 }
@@ -113,5 +90,5 @@ function copyRow(message: StoredMessage): TableRows {
 }
 
 function jsonRow(table: string, row: Record<string, unknown>): TableRows {
-  return { table, row, rowCount: 1 };
+  return { table, group: table, row, rowCount: 1 };
 }

@@ -31,13 +31,15 @@ export async function runPipeline({ config, signals }: RunPipelineOptions): Prom
     applicationName: 'pipeline',
     ...(config.clickhousePassword === undefined ? {} : { password: config.clickhousePassword }),
   });
+  const pipeline = createPipeline({ bus, store, logger, telemetry, clock: systemClock, config });
   const readiness = [
     { name: 'bus', check: () => bus.ping() },
     { name: 'clickhouse', check: () => store.ping() },
+    pipeline.readiness,
   ];
   const lifecycle = createLifecycle({ logger })
     .add(createOpsServer({ host: config.opsHost, port: config.opsPort, telemetry, readiness, logger }))
-    .add(createPipeline({ bus, store, logger, telemetry, clock: systemClock, config }));
+    .add(pipeline);
   const stopped = nextStopSignal(signals);
   try {
     await migrateMetricsStore(store);

@@ -5,11 +5,33 @@ import {
   encodeSampleBatch,
   messageHeadersFor,
   SAMPLE_SCHEMA_VERSION,
+  sampleSchemas,
+  sampleSchemaV1,
   topics,
   type GpuSample,
+  type SampleSchema,
 } from '@poolmeter/telemetry-schema';
+import { createAgentTopicRules } from './agent-topic-rules.js';
+import { createLearnedNodes } from './node-registry.js';
+import { createMessageReader } from './rows-of-message.js';
 
 const START_MS = Date.UTC(2026, 2, 1, 23, 59, 50);
+
+/** A version that this release does not know: one column more at the end. */
+export const sampleSchemaV2: SampleSchema = {
+  version: 2,
+  columns: [
+    ...sampleSchemaV1.columns,
+    {
+      field: 'powerLimitWatts',
+      unitColumn: 'power_limit_default_watts',
+      storedColumn: 'raw_power_limit_default_watts',
+      type: 'UInt16',
+      scale: 1,
+      missing: 65_535n,
+    },
+  ],
+};
 
 /** Samples differ in their time: `tick` counts seconds from ten seconds before a midnight. */
 export function sampleAt(tick: number, gpuUuid = 'GPU-1'): GpuSample {
@@ -64,11 +86,13 @@ export function sampleMessageValue(
   ticks: readonly number[],
   sequence: number,
   over: Partial<GpuSample> = {},
+  schema = sampleSchemaV1,
 ): Buffer {
   const header = { producer: 'agent-1', producerEpoch: 1n, sequence: BigInt(sequence) };
   return encodeSampleBatch(
     header,
     ticks.map((tick) => ({ ...sampleAt(tick), ...over })),
+    { schema },
   );
 }
 
@@ -93,6 +117,17 @@ export function storedSamples(offset: number, ticks: readonly number[], sequence
     value: sampleMessageValue(ticks, sequence),
   };
 }
+
+/** Reads messages as a pipeline does that trusts the shared topics. */
+export const readTestMessage = createMessageReader({
+  schemas: sampleSchemas,
+  rules: createAgentTopicRules({
+    registry: createLearnedNodes([]),
+    sharedTopic: 'trust',
+    onForeign: () => undefined,
+    onRelabelled: () => undefined,
+  }),
+});
 
 /** Bytes that are no sample batch. */
 export function storedRubbish(offset: number): StoredMessage {

@@ -2,10 +2,15 @@
 import { systemClock } from '@poolmeter/domain';
 import { createKafkaBus, createLogBus, type EventBus } from '@poolmeter/event-bus';
 import {
+  applyReaderUser,
+  applyRetention,
   migrateMetricsStore,
   openMetricsStore,
   startEmbeddedClickHouse,
   type AppliedMigration,
+  type ChangedRetention,
+  type ReaderUser,
+  type RetentionDays,
 } from '@poolmeter/metrics-store';
 import { runMigrations, startEmbeddedPostgres } from '@poolmeter/relational-store';
 import type { Logger } from '@poolmeter/service';
@@ -95,18 +100,30 @@ async function startClickHouse(
   return { value, stop: () => server.stop() };
 }
 
-/** Creates the database when it is missing and brings it forward; tells which migrations there are and which are new. */
+interface MigratedClickHouse {
+  readonly url: string;
+  readonly database: string;
+  readonly cluster?: string | undefined;
+  /** What is absent stays as the store has it. */
+  readonly retention?: RetentionDays;
+  /** Created, or brought to its limits. */
+  readonly reader?: ReaderUser | undefined;
+}
+
+/** Creates the database when it is missing and brings it forward; tells what it found and what it changed. */
 export async function migrateClickHouse({
   url,
   database,
-}: {
-  url: string;
-  database: string;
-}): Promise<AppliedMigration[]> {
+  cluster,
+  retention = {},
+  reader,
+}: MigratedClickHouse): Promise<{ applied: AppliedMigration[]; changed: ChangedRetention[] }> {
   const store = openMetricsStore({ url, database, applicationName: 'migrate' });
   try {
-    await store.createDatabase();
-    return [...(await migrateMetricsStore(store))];
+    const applied = await migrateMetricsStore(store, { cluster });
+    const changed = await applyRetention(store, { days: retention, cluster });
+    if (reader !== undefined) await applyReaderUser(store, reader, cluster);
+    return { applied, changed };
   } finally {
     await store.close();
   }

@@ -26,7 +26,7 @@ import { openLogFile } from './log-file.js';
 import { poolsOf } from './pools-of.js';
 import { createProgress } from './progress.js';
 import { createRealAgents } from './real-agents.js';
-import { createServices, openStores } from './services.js';
+import { createServices, createUpPipeline, openStores } from './services.js';
 import type { UpOptions } from './up-options.js';
 
 export interface UpTerminal {
@@ -79,10 +79,11 @@ async function runOnParts(running: Running): Promise<void> {
   const clock = systemClock;
   await parts.bus.ensureTopics(Object.values(topics).map((name) => ({ name, partitions: TOPIC_PARTITIONS })));
   const stores = openStores(parts);
+  const pipeline = createUpPipeline({ parts, stores, clock, logger, telemetry });
   const origin = createOrigin({
     bus: parts.bus,
     stores,
-    readiness: readinessOf(parts, stores),
+    readiness: [...readinessOf(parts, stores), pipeline.readiness],
     clock,
     logger,
     telemetry,
@@ -102,7 +103,7 @@ async function runOnParts(running: Running): Promise<void> {
     // The demo's scheduler must listen before pools can name it.
     await demo?.pool.start();
     const pools = await poolsOf(options, demo && { pool: demo.poolId, schedulerUrl: demo.pool.schedulerUrl });
-    for (const service of createServices({ parts, stores, pools, clock, logger, telemetry }))
+    for (const service of createServices({ parts, stores, pipeline, pools, clock, logger, telemetry }))
       lifecycle.add(service);
     if (!options.demo && options.scrape.length + options.kernelLogs.length > 0) {
       lifecycle.add(

@@ -16,7 +16,7 @@ import type { PoolDatabase } from '@poolmeter/console';
 import { createIdSource, type Clock } from '@poolmeter/domain';
 import type { AccessDatabase } from '@poolmeter/http-api';
 import { openMetricsStore, type MetricsStore } from '@poolmeter/metrics-store';
-import { createPipeline, pipelineDefaults } from '@poolmeter/pipeline';
+import { createPipeline, pipelineDefaults, type PipelineComponent } from '@poolmeter/pipeline';
 import { createOutboxRelay, openRelationalStore, type RelationalStore } from '@poolmeter/relational-store';
 import { createScheduler, type Scheduler } from '@poolmeter/scheduler';
 import type { Component, Logger, Telemetry } from '@poolmeter/service';
@@ -67,9 +67,31 @@ export function openStores(parts: Parts): Stores {
   };
 }
 
+interface PipelineParts {
+  readonly parts: Parts;
+  readonly stores: Stores;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly telemetry: Telemetry;
+}
+
+/** Made before the others: the API tells by its readiness whether rows can be stored. */
+export function createUpPipeline(options: PipelineParts): PipelineComponent {
+  const { parts, stores, clock, logger, telemetry } = options;
+  return createPipeline({
+    bus: parts.bus,
+    store: stores.metrics,
+    logger: logger.child({ role: 'pipeline' }),
+    telemetry,
+    clock,
+    config: { ...pipelineDefaults(), ...EMBEDDED_PIPELINE },
+  });
+}
+
 export interface ServicesOptions {
   readonly parts: Parts;
   readonly stores: Stores;
+  readonly pipeline: PipelineComponent;
   readonly pools: readonly Pool[];
   readonly clock: Clock;
   readonly logger: Logger;
@@ -80,6 +102,7 @@ export interface ServicesOptions {
 export function createServices({
   parts,
   stores,
+  pipeline,
   pools,
   clock,
   logger,
@@ -95,14 +118,7 @@ export function createServices({
   const publish = bus.publish.bind(bus);
   const role = (name: string) => logger.child({ role: name });
   return [
-    createPipeline({
-      bus,
-      store: stores.metrics,
-      logger: role('pipeline'),
-      telemetry,
-      clock,
-      config: { ...pipelineDefaults(), ...EMBEDDED_PIPELINE },
-    }),
+    pipeline,
     createOutboxRelay({ store: stores.alerts, schema: 'alerts', publish, logger: role('alerts') }),
     createFaultMonitor({
       store: stores.metrics,
