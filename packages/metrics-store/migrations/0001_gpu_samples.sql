@@ -80,7 +80,7 @@ ENGINE = MergeTree
 PARTITION BY toDate(ts)
 ORDER BY (gpu_uuid, gpu_instance, ts)
 TTL toDateTime(stored_at) + INTERVAL 30 DAY DELETE
-SETTINGS non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1
+SETTINGS non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1, min_bytes_for_wide_part = 67108864
 COMMENT 'One row per GPU, or MIG instance of it, and instant. Read the unit columns; the raw_ columns are how they are stored.';
 
 CREATE TABLE IF NOT EXISTS gpu_samples_in

@@ -81,7 +81,7 @@ TTL toDateTime(stored_at) + INTERVAL 400 DAY DELETE
 SETTINGS non_replicated_deduplication_window = 10000
 COMMENT 'The newest sample of each GPU and MIG instance. Read it with FINAL.';
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS gpu_latest_from_samples TO gpu_latest AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS gpu_latest_from_in TO gpu_latest AS
 SELECT
     ts,
     ingested_at,
@@ -125,7 +125,8 @@ SELECT
     raw_recovery_action,
     raw_last_xid,
     flags,
-    stored_at
-FROM gpu_samples
+    now64(3) AS stored_at
+FROM gpu_samples_in
+WHERE reject_bits = 0
 ORDER BY ts DESC
 LIMIT 1 BY gpu_uuid, gpu_instance;

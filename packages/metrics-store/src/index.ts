@@ -14,7 +14,19 @@ export {
   type SelectOptions,
 } from './metrics-store.js';
 export { type InsertRequest, type StoreSettings } from './insert-body.js';
-export { migrateMetricsStore, type AppliedMigration } from './migrate.js';
+export { mendLatest } from './mend/mend-latest.js';
+export { mendRollups, type MendReport, type MendScope } from './mend/mend-rollups.js';
+export { findMissingSamples, type SampleKey } from './mend/missing-samples.js';
+export { backupTables, type BackedUpTables } from './backup/backup-tables.js';
+export { expectEmptyTables, restoreTables } from './backup/restore-tables.js';
+export {
+  readMigrations,
+  migrateMetricsStore,
+  type AppliedMigration,
+  type MigrateOptions,
+} from './migrate.js';
+export { applyReaderUser, type ReaderUser } from './reader-user.js';
+export { applyRetention, type ChangedRetention, type RetentionDays } from './retention.js';
 export { gpuSamplesInsert, tables, type TableName } from './tables.js';
 export { eventsSince } from './queries/events-since.js';
 export { evidenceEnergy } from './queries/evidence-energy.js';
@@ -43,3 +55,5 @@ export {
   sampleStretchesOfNode,
   signalStretches,
 } from './queries/fault-evidence.js';
+export { hourSignals, minuteSignals, xidsOfNode } from './queries/fault-signals.js';
+export { peerSignals } from './queries/peer-signals.js';

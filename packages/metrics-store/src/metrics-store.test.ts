@@ -97,6 +97,7 @@ describe('the metrics store', () => {
       sql: `SELECT count() AS n FROM numbers_mt(100000000000) WHERE NOT ignore(sipHash64(number))`,
       params: z.object({}),
       row: z.object({ n: column.wideInteger }),
+      bounds: { maxRowsToRead: 1_000_000_000_000 },
     });
     const limited = store.query(slow, {}, { settings: { max_execution_time: 1 } });
     await expect(limited).rejects.toMatchObject({ code: 'timeout', retriable: true });

@@ -1,4 +1,5 @@
 /** The door to ClickHouse: named queries in, zod-checked rows out; inserts that may be repeated with the same token. */
+import type { Readable } from 'node:stream';
 import {
   ClickHouseLogLevel,
   createClient,
@@ -7,15 +8,19 @@ import {
 } from '@clickhouse/client';
 import { isPoolmeterError, PoolmeterError } from '@poolmeter/domain';
 import type { z } from 'zod';
+import { onCluster } from './cluster-ddl.js';
 import type { QueryDefinition } from './define-query.js';
 import {
   drained,
   identifier,
   insertStatement,
   insertValues,
+  settingsOfTable,
   type InsertRequest,
   type StoreSettings,
 } from './insert-body.js';
+import { checkRange, type QueryBounds } from './query-bounds.js';
+import { wholeAnswer } from './whole-answer.js';
 import { parseStoreAddress, type StoreAddress } from './store-address.js';
 import { isDroppedSocket, storeError } from './store-error.js';
 
@@ -37,6 +42,11 @@ export interface MetricsStoreOptions {
 export interface RequestOptions {
   readonly settings?: StoreSettings;
   readonly signal?: AbortSignal;
+}
+
+export interface CommandOptions extends RequestOptions {
+  /** Values of the statement's parameters, such as `{from_ms:Int64}`. */
+  readonly params?: Readonly<Record<string, unknown>>;
 }
 
 export interface SelectOptions {
@@ -65,12 +75,14 @@ export interface MetricsStore {
   ): Promise<z.output<R>[]>;
   /** Runs a read-only statement that is data itself, such as the one of a dashboard panel. The server refuses writes. */
   select(sql: string, options: SelectOptions): Promise<SelectedRows>;
+  /** The bytes of a SELECT in ClickHouse's own format; a fault in mid-stream is an error of the stream. */
+  exportRows(sql: string, options: RequestOptions & { readonly name: string }): Promise<Readable>;
   /** Resolves when the rows are stored. On a retriable error send the same bytes with the same token again. */
   insert(request: InsertRequest): Promise<void>;
   /** Runs a statement without an answer, such as DDL. */
-  command(sql: string, options?: RequestOptions): Promise<void>;
-  /** Creates the database when it is missing. */
-  createDatabase(): Promise<void>;
+  command(sql: string, options?: CommandOptions): Promise<void>;
+  /** Creates the database when it is missing; on every node of the cluster when one is named. */
+  createDatabase(cluster?: string): Promise<void>;
   /** Rejects with a sentence unless ClickHouse answers and takes the credentials. */
   ping(): Promise<void>;
   close(): Promise<void>;
@@ -89,6 +101,19 @@ const CLIENT_SETTINGS: ClickHouseSettings = {
 };
 
 /**
+ * Settings of every query. It may only read, and an answer that would be cut short is an error. In a cluster the rows of
+ * one GPU lie on one shard, so a subquery about GPUs is answered where the rows are.
+ */
+const READ_SETTINGS: ClickHouseSettings = {
+  readonly: '2',
+  result_overflow_mode: 'throw',
+  read_overflow_mode: 'throw',
+  timeout_overflow_mode: 'throw',
+  max_bytes_to_read: String(MAX_BYTES_TO_READ),
+  distributed_product_mode: 'local',
+};
+
+/**
  * Exactly once: the token is honoured by the table and by every table that a view fills from it, and an acknowledged
  * insert is stored, not queued.
  */
@@ -97,6 +122,8 @@ const INSERT_SETTINGS: ClickHouseSettings = {
   deduplicate_blocks_in_dependent_materialized_views: 1,
   async_insert: 0,
   wait_end_of_query: 1,
+  // In a cluster: the answer comes when every shard has its rows, not when they are queued on one node.
+  distributed_foreground_insert: 1,
 };
 
 export function openMetricsStore(options: MetricsStoreOptions): MetricsStore {
@@ -108,17 +135,18 @@ class ClickHouseMetricsStore implements MetricsStore {
   readonly #client: ClickHouseClient;
   readonly #address: StoreAddress;
   readonly #readSettings: ClickHouseSettings;
+  readonly #maxExecutionS: number;
 
   constructor(options: MetricsStoreOptions) {
     const address = parseStoreAddress(options);
     const timeoutMs = options.queryTimeoutMs ?? 60_000;
     this.database = options.database ?? 'poolmeter';
     this.#address = address;
+    this.#maxExecutionS = Math.ceil(timeoutMs / 1000);
     this.#readSettings = {
-      max_execution_time: Math.ceil(timeoutMs / 1000),
+      ...READ_SETTINGS,
+      max_execution_time: this.#maxExecutionS,
       max_result_rows: String(MAX_RESULT_ROWS),
-      result_overflow_mode: 'throw',
-      max_bytes_to_read: String(MAX_BYTES_TO_READ),
     };
     this.#client = createClient({
       ...address,
@@ -141,17 +169,34 @@ class ClickHouseMetricsStore implements MetricsStore {
   ): Promise<z.output<R>[]> {
     const action = `run the query ${definition.name}`;
     const parameters = checked(definition.params, params, `The parameters of ${definition.name}`);
+    checkRange(definition.name, definition.bounds.range, parameters);
     const rows = await this.#attempt({ action, signal: options.signal }, async () => {
       const result = await this.#client.query({
         query: definition.sql,
         format: 'JSONEachRow',
         query_params: parameters as Record<string, unknown>,
-        clickhouse_settings: { ...this.#readSettings, log_comment: definition.name, ...options.settings },
+        // Long lists do not fit into an address.
+        use_multipart_params_auto: true,
+        clickhouse_settings: {
+          ...this.#readSettings,
+          ...this.#costLimits(definition.bounds),
+          log_comment: definition.name,
+          ...options.settings,
+        },
         ...(options.signal === undefined ? {} : { abort_signal: options.signal }),
       });
       return result.json<unknown>();
     });
     return rows.map((row) => checked(definition.row, row, `A row of ${definition.name}`));
+  }
+
+  /** The shorter time counts: that of the query or that of its caller. */
+  #costLimits(bounds: QueryBounds): ClickHouseSettings {
+    return {
+      max_execution_time: Math.min(bounds.maxExecutionS, this.#maxExecutionS),
+      max_rows_to_read: String(bounds.maxRowsToRead),
+      max_memory_usage: String(bounds.maxMemoryBytes),
+    };
   }
 
   async select(sql: string, options: SelectOptions): Promise<SelectedRows> {
@@ -163,7 +208,6 @@ class ClickHouseMetricsStore implements MetricsStore {
           format: 'JSONCompact',
           clickhouse_settings: {
             ...this.#readSettings,
-            readonly: '2',
             max_execution_time: options.maxExecutionS ?? 10,
             max_result_rows: String(options.maxRows),
             log_comment: options.name,
@@ -176,15 +220,35 @@ class ClickHouseMetricsStore implements MetricsStore {
     );
   }
 
+  async exportRows(sql: string, options: RequestOptions & { readonly name: string }): Promise<Readable> {
+    const action = `export ${options.name}`;
+    return this.#attempt({ action, signal: options.signal }, async () => {
+      const { stream } = await this.#client.exec({
+        query: `${sql} FORMAT Native`,
+        clickhouse_settings: {
+          readonly: '2',
+          max_execution_time: this.#maxExecutionS,
+          log_comment: options.name,
+          ...options.settings,
+        },
+        ...(options.signal === undefined ? {} : { abort_signal: options.signal }),
+      });
+      return wholeAnswer(stream, action);
+    });
+  }
+
   async insert(request: InsertRequest): Promise<void> {
     const clickhouse_settings: ClickHouseSettings = {
       ...INSERT_SETTINGS,
+      ...settingsOfTable(request.table),
       insert_deduplication_token: request.token,
       log_comment: `insert ${request.table}`,
       ...request.settings,
     };
     const abort = request.signal === undefined ? {} : { abort_signal: request.signal };
-    await this.#attempt({ action: `insert into ${request.table}`, signal: request.signal }, async () => {
+    const action = `insert into ${request.table}`;
+    const onRepeated = request.onRepeated;
+    await this.#attempt({ action, signal: request.signal, onRepeated }, async () => {
       const query = insertStatement(request);
       const values = insertValues(request);
       const result = await this.#client.exec({ query, values, clickhouse_settings, ...abort });
@@ -192,18 +256,20 @@ class ClickHouseMetricsStore implements MetricsStore {
     });
   }
 
-  async command(sql: string, options: RequestOptions = {}): Promise<void> {
+  async command(sql: string, options: CommandOptions = {}): Promise<void> {
     const action = `run "${sql.trim().slice(0, 60)}…"`;
     await this.#attempt({ action, signal: options.signal, once: true }, () =>
       this.#client.command({
         query: sql,
+        ...(options.params === undefined ? {} : { query_params: options.params }),
         clickhouse_settings: { wait_end_of_query: 1, ...options.settings },
         ...(options.signal === undefined ? {} : { abort_signal: options.signal }),
       }),
     );
   }
 
-  async createDatabase(): Promise<void> {
+  async createDatabase(cluster?: string): Promise<void> {
+    const where = cluster === undefined ? '' : ` ${onCluster(cluster)}`;
     // Every request of the other client names the database, and one that does not exist yet is an error.
     const client = createClient({
       ...this.#address,
@@ -212,7 +278,7 @@ class ClickHouseMetricsStore implements MetricsStore {
     });
     try {
       await this.#attempt({ action: `create the database ${this.database}`, signal: undefined }, () =>
-        client.command({ query: `CREATE DATABASE IF NOT EXISTS ${identifier(this.database)}` }),
+        client.command({ query: `CREATE DATABASE IF NOT EXISTS ${identifier(this.database)}${where}` }),
       );
     } finally {
       await client.close();
@@ -233,7 +299,7 @@ class ClickHouseMetricsStore implements MetricsStore {
    * with their token, are then sent once more; statements that may not run twice are not.
    */
   async #attempt<T>(attempt: Attempt, run: () => Promise<T>): Promise<T> {
-    const { action, signal, once = false } = attempt;
+    const { action, signal, once = false, onRepeated } = attempt;
     for (let repeated = once; ; repeated = true) {
       signal?.throwIfAborted();
       try {
@@ -241,6 +307,7 @@ class ClickHouseMetricsStore implements MetricsStore {
       } catch (fault) {
         if (signal?.aborted === true) throw isPoolmeterError(fault) ? fault : (signal.reason as Error);
         if (repeated || !isDroppedSocket(fault)) throw storeError(fault, { action, url: this.#address.url });
+        onRepeated?.();
       }
     }
   }
@@ -251,6 +318,7 @@ interface Attempt {
   readonly action: string;
   readonly signal: AbortSignal | undefined;
   readonly once?: boolean;
+  readonly onRepeated?: (() => void) | undefined;
 }
 
 function checked<T extends z.ZodType>(schema: T, value: unknown, what: string): z.output<T> {

@@ -43,8 +43,8 @@ describe('the migrations', () => {
   it('are refused when a file was changed after it had been applied', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'poolmeter-migrations-'));
     await writeFile(join(directory, '0001_gpu_samples.sql'), 'SELECT 1;\n');
-    const url = pathToFileURL(`${directory}/`);
-    await expect(migrateMetricsStore(test.store, url)).rejects.toMatchObject({ code: 'storage.corrupt' });
+    const changed = { directory: pathToFileURL(`${directory}/`) };
+    await expect(migrateMetricsStore(test.store, changed)).rejects.toMatchObject({ code: 'storage.corrupt' });
     await rm(directory, { recursive: true });
   });
 

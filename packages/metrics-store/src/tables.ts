@@ -9,6 +9,8 @@ export const tables = {
   gpuEvents: 'gpu_events',
   /** The door for samples: rows within range go on to gpu_samples and its rollups, the others to ingest_rejects. */
   gpuSamplesIn: 'gpu_samples_in',
+  /** The door to minutes and hours: what is selected from gpu_samples into it is rolled up again. */
+  gpuRollupsIn: 'gpu_rollups_in',
   ingestRejects: 'ingest_rejects',
   leases: 'leases',
   incidents: 'incidents',

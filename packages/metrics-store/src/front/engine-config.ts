@@ -30,7 +30,7 @@ export function engineConfig({ memoryLimitBytes }: EngineLimits): string {
     background_move_pool_size: 1,
     background_schedule_pool_size: 4,
     background_buffer_flush_schedule_pool_size: 1,
-    background_message_broker_schedule_pool_size: 1,
+    background_message_broker_schedule_pool_size: 4,
     background_distributed_schedule_pool_size: 1,
     merges_mutations_memory_usage_soft_limit: Math.floor(memoryLimitBytes / 2),
   };

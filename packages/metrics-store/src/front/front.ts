@@ -6,6 +6,7 @@ import { createQueryKiller } from './query-killer.js';
 import { openQueryLog } from './query-log.js';
 import { createReaderGuard } from './reader-guard.js';
 import { serveQuery, type FrontParts } from './serve-query.js';
+import { RowStructures } from './row-structures.js';
 import { Sessions } from './sessions.js';
 import { createSlots } from './slots.js';
 import { openSpool } from './spool.js';
@@ -50,6 +51,7 @@ export async function startFront(options: FrontOptions): Promise<Front> {
     users: options.users,
     slots,
     sessions,
+    structures: new RowStructures(),
     spool: openSpool(options.spoolDirectory, MAX_INSERT_BYTES),
     guard: createReaderGuard(await lines(control, 'SELECT name FROM system.table_functions')),
     killer,

@@ -10,6 +10,7 @@ import type { QueryLog } from './query-log.js';
 import { literal, preparingStatements, requestSettings, type RequestSettings } from './query-settings.js';
 import { readAsk, type Ask, type AskReading } from './read-ask.js';
 import { contentEncodingOf } from './request-body.js';
+import type { RowStructures } from './row-structures.js';
 import type { Sessions } from './sessions.js';
 import type { Slots } from './slots.js';
 import type { SpooledBody } from './spool.js';
@@ -20,6 +21,7 @@ export interface FrontParts extends AskReading {
   readonly users: readonly FrontUser[];
   readonly slots: Slots;
   readonly sessions: Sessions;
+  readonly structures: RowStructures;
   readonly killer: QueryKiller;
   readonly log: QueryLog;
   readonly hello: HelloFacts;
@@ -125,7 +127,11 @@ async function onConnection(parts: FrontParts, exchange: Exchange, ask: Ask): Pr
     const settings = settingsFor(parts, ask, exchange.request, running.tag, sessionId !== undefined);
     const database = parameters.get('database') ?? headerText(exchange.request, 'x-clickhouse-database');
     await borrowed.connection.run(preparingStatements(database, settings).join('; '));
-    await run(borrowed.connection, exchange, ask);
+    await run(borrowed.connection, exchange, {
+      ...ask,
+      structures: parts.structures,
+      database: database ?? '',
+    });
   } finally {
     running.ended();
     borrowed.release();
@@ -147,11 +153,18 @@ function settingsFor(
   return { settings, parameters: asked.parameters };
 }
 
-async function run(connection: EngineConnection, exchange: Exchange, ask: Ask): Promise<void> {
+interface PlacedAsk extends Ask {
+  readonly structures: RowStructures;
+  /** '' for the one that the connection uses. */
+  readonly database: string;
+}
+
+async function run(connection: EngineConnection, exchange: Exchange, ask: PlacedAsk): Promise<void> {
   const { response, request, cost } = exchange;
   const { statement, parameters } = ask;
   if (statement.kind === 'insert') {
-    const result = await connection.run(insertFromSpool(statement, ask.rows, request));
+    const structure = await ask.structures.find(connection, statement, ask.database);
+    const result = await connection.run(insertFromSpool(statement, ask.rows, { request, structure }));
     cost.readRows = result.rowsRead;
     cost.readBytes = result.bytesRead;
     const shape = { format: 'TabSeparated', gzip: false };
@@ -167,21 +180,30 @@ async function run(connection: EngineConnection, exchange: Exchange, ask: Ask): 
     return;
   }
   const result = await connection.run(statement.sql, format);
+  if (statement.kind === 'other') ask.structures.forget();
   cost.readRows = result.rowsRead;
   cost.readBytes = result.bytesRead;
   cost.resultBytes = result.bytes.length;
   await sendWhole(response, result.bytes, shape, summaryOf(exchange, false));
 }
 
+/** One block per insert, so that a view over it groups all of its rows at once and each table gets one part. */
+const ONE_BLOCK = 'max_block_size = 1048449';
+
 function insertFromSpool(
   statement: InsertStatement,
   rows: SpooledBody | undefined,
-  request: IncomingMessage,
+  from: { readonly request: IncomingMessage; readonly structure: string | undefined },
 ): string {
   if (rows === undefined) throw new FrontError(1001, 'STD_EXCEPTION', 'The rows of an INSERT are missing');
-  const isGzip = statement.inlineData === '' && contentEncodingOf(request) === 'gzip';
-  const compression = isGzip ? " COMPRESSION 'gzip'" : " COMPRESSION 'none'";
-  return `${statement.head} FROM INFILE ${literal(rows.path)}${compression}${statement.settings} FORMAT ${statement.format}`;
+  const isGzip = statement.inlineData === '' && contentEncodingOf(from.request) === 'gzip';
+  const compression = isGzip ? "'gzip'" : "'none'";
+  const { head, settings, format } = statement;
+  if (from.structure === undefined) {
+    return `${head} FROM INFILE ${literal(rows.path)} COMPRESSION ${compression}${settings} FORMAT ${format}`;
+  }
+  const file = `file(${literal(rows.path)}, '${format}', ${literal(from.structure)}, ${compression})`;
+  return `${head}${settings} SELECT * FROM ${file}${settings === '' ? ` SETTINGS ${ONE_BLOCK}` : ''}`;
 }
 
 function formatOf(ask: Ask, request: IncomingMessage): string {

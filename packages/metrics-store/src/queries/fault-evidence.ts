@@ -202,14 +202,14 @@ export const signalStretches = defineQuery({
           gpu_uuid,
           gpu_instance,
           toUnixTimestamp64Milli(ts) AS minute_ms,
-          toFloat64(max(raw_temperature_celsius_max)) AS hottest,
+          toFloat64(max(temperature_celsius_max)) AS hottest,
           greatest(
-            sum(raw_graphics_engine_active_ratio_sum) / greatest(sum(graphics_engine_active_ratio_count), 1) / 10000,
-            sum(raw_sm_active_ratio_sum) / greatest(sum(sm_active_ratio_count), 1) / 10000,
-            sum(raw_gpu_util_ratio_sum) / greatest(sum(gpu_util_ratio_count), 1) / 100
+            sum(graphics_engine_active_ratio_sum) / greatest(sum(graphics_engine_active_ratio_count), 1),
+            sum(sm_active_ratio_sum) / greatest(sum(sm_active_ratio_count), 1),
+            sum(gpu_util_ratio_sum) / greatest(sum(gpu_util_ratio_count), 1)
           ) AS activity,
           sum(graphics_engine_active_ratio_count) + sum(sm_active_ratio_count) + sum(gpu_util_ratio_count) > 0 AS has_activity,
-          toUInt64(ifNull(max(raw_memory_used_bytes_max), 0)) * 1048576 AS memory_bytes
+          ifNull(max(memory_used_bytes_max), 0) AS memory_bytes
         FROM gpu_samples_1m
         WHERE ts >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
           AND ts <= fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
