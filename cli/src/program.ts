@@ -2,6 +2,7 @@
 import { PoolmeterError } from '@poolmeter/domain';
 import { Command, CommanderError } from 'commander';
 import type { CommandContext } from './command-context.js';
+import { addBackup } from './commands/backup.js';
 import { addDashboards } from './commands/dashboards.js';
 import { addDoctor } from './commands/doctor.js';
 import { addExport } from './commands/export.js';
@@ -17,12 +18,14 @@ import { addTokens } from './commands/tokens.js';
 import { addTop } from './commands/top.js';
 import { addUp } from './commands/up.js';
 import { addUsage } from './commands/usage.js';
+import { PRODUCT_VERSION } from './product-version.js';
 import { exitCodes, reportFault } from './report-fault.js';
 
 const commandGroups = [
   addUp,
   addRoles,
   addMigrate,
+  addBackup,
   addDoctor,
   addStatus,
   addTop,
@@ -54,7 +57,7 @@ export async function runCommandLine(args: readonly string[], context: CommandCo
 export function createProgram(context: CommandContext): Command {
   const program = new Command('poolmeter')
     .description('Observability and billing of a GPU pool.')
-    .version('0.1.0')
+    .version(PRODUCT_VERSION)
     .option('--debug', 'print stack traces')
     .exitOverride()
     .configureOutput({

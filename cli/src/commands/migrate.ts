@@ -1,5 +1,5 @@
 import { PoolmeterError } from '@poolmeter/domain';
-import { defineConfig, loadConfig, secretText } from '@poolmeter/service';
+import { defineConfig, loadConfig, secretText, wholeNumber } from '@poolmeter/service';
 import type { Command } from 'commander';
 import { z } from 'zod';
 import type { CommandContext } from '../command-context.js';
@@ -10,10 +10,30 @@ export const MIGRATE_PREFIX = 'POOLMETER_MIGRATE';
 export const migrateConfigSchema = defineConfig({
   clickhouseUrl: z.url({ protocol: /^https?$/, error: 'must be an http(s) address' }).optional(),
   clickhouseDatabase: z.string().min(1).default('poolmeter'),
+  clickhouseCluster: z
+    .string()
+    .regex(/^[A-Za-z_]\w*$/, 'write the name that stands in remote_servers')
+    .optional()
+    .describe('Cluster of ClickHouse servers: replicated tables, those of samples sharded by GPU.'),
+  clickhouseReaderUsername: z
+    .string()
+    .regex(/^[A-Za-z_]\w*$/, 'write letters, digits and _')
+    .default('grafana_reader')
+    .describe('The user that may only read, within limits; made when there is a password for it.'),
+  clickhouseReaderPassword: secretText.optional(),
+  retentionRawDays: days('raw samples', 30),
+  retentionMinutesDays: days('samples by minute', 400),
+  retentionHoursDays: days('samples by hour', 1_826),
   postgresUrl: secretText
     .regex(/^postgres(ql)?:\/\//, 'must be postgres://USER:PASSWORD@HOST:PORT/DATABASE')
     .optional(),
 });
+
+function days(what: string, initially: number) {
+  return wholeNumber
+    .optional()
+    .describe(`How many days ${what} are kept; unchanged when absent, ${initially} in a new database.`);
+}
 
 interface MigrateFlags {
   readonly clickhouse?: string;
@@ -24,6 +44,7 @@ interface MigrateFlags {
 interface Applied {
   readonly store: 'ClickHouse' | 'PostgreSQL';
   readonly set: string;
+  /** Of a migration; of a changed retention, what it is now. */
   readonly file: string;
 }
 
@@ -65,16 +86,24 @@ function configOf({ env }: CommandContext, flags: MigrateFlags): MigrateConfig {
   );
 }
 
-async function migrateMetrics({
-  clickhouseUrl: url,
-  clickhouseDatabase: database,
-}: MigrateConfig): Promise<Applied[]> {
+async function migrateMetrics(config: MigrateConfig): Promise<Applied[]> {
+  const { clickhouseUrl: url, clickhouseDatabase: database, clickhouseReaderPassword: password } = config;
   if (url === undefined) return [];
   const { migrateClickHouse } = await import('../up/embedded-parts.js');
-  const applied = await migrateClickHouse({ url, database });
-  return applied
-    .filter((one) => one.isNew)
-    .map((one) => ({ store: 'ClickHouse', set: database, file: one.name }));
+  const { applied, changed } = await migrateClickHouse({
+    url,
+    database,
+    cluster: config.clickhouseCluster,
+    retention: {
+      raw: config.retentionRawDays,
+      minutes: config.retentionMinutesDays,
+      hours: config.retentionHoursDays,
+    },
+    reader: password === undefined ? undefined : { username: config.clickhouseReaderUsername, password },
+  });
+  const files = applied.filter((one) => one.isNew).map((one) => one.name);
+  const rules = changed.map((one) => `${one.table}: kept for ${one.days} days`);
+  return [...files, ...rules].map((file) => ({ store: 'ClickHouse', set: database, file }));
 }
 
 async function migrateRelational({ postgresUrl: url }: MigrateConfig): Promise<Applied[]> {

@@ -12,11 +12,13 @@ import {
   textFlag,
   type ClientCall,
 } from './client-command.js';
+import { addCorrections } from './corrections.js';
 import { readInput } from './read-input.js';
 
 export function addMoney(program: Command, context: CommandContext): void {
   addCustomers(program, context);
   addPrices(program, context);
+  addCorrections(program, context);
   addLedger(program, context);
 }
 

@@ -64,7 +64,7 @@ export const roles: readonly Role[] = [
     async prepare(env, file) {
       const app = await import('@poolmeter/alerts');
       return prepared(app.alertsConfigSchema, app.loadAlertsConfig(env, file), (config) =>
-        app.runAlerts({ config }),
+        app.runAlerts({ config, secrets: env }),
       );
     },
   },

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { readConfigFile } from '@poolmeter/service';
 import type { CommandContext } from '../command-context.js';
 import { createPrinter } from '../printer.js';
+import { addRedrive } from './pipeline-redrive.js';
 import { roles } from './role-definitions.js';
 
 interface RoleFlags {
@@ -10,9 +11,10 @@ interface RoleFlags {
 }
 
 /** `poolmeter collector`, `pipeline`, `alerts`, `billing`, `autoscaler`, `api`: one role each. */
-export function addRoles(program: Command, { env, terminal }: CommandContext): void {
+export function addRoles(program: Command, context: CommandContext): void {
+  const { env, terminal } = context;
   for (const role of roles) {
-    program
+    const command = program
       .command(role.name)
       .description(`${role.summary} (settings: ${role.prefix}_…)`)
       .option('--config <file>', 'YAML or JSON file with settings; variables win over it')
@@ -23,5 +25,6 @@ export function addRoles(program: Command, { env, terminal }: CommandContext): v
         if (flags.checkConfig === true) createPrinter(terminal, true).value(masked);
         else await run();
       });
+    if (role.name === 'pipeline') addRedrive(command, context);
   }
 }

@@ -3,7 +3,9 @@ export {
   type EmbeddedPostgres,
   type EmbeddedPostgresOptions,
 } from './embedded-postgres.js';
-export { runMigrations, type AppliedMigration, type MigrationSet } from './migrations.js';
+export { backupDatabase, type BackedUpDatabase } from './backup/backup-database.js';
+export { expectEmptyDatabase, restoreDatabase } from './backup/restore-database.js';
+export { knownMigrations, runMigrations, type AppliedMigration, type MigrationSet } from './migrations.js';
 export { createOutboxRelay, type OutboxRelayOptions, type RelayedMessage } from './outbox-relay.js';
 export { outboxDdl, writeOutbox, type OutboxMessage } from './outbox.js';
 export {

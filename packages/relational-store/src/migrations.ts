@@ -50,6 +50,12 @@ export async function runMigrations(options: {
   }
 }
 
+/** What the files of these sets are, in the order in which an empty database gets them. */
+export async function knownMigrations(sets: readonly MigrationSet[]): Promise<AppliedMigration[]> {
+  const read = await Promise.all(sets.map(readSet));
+  return read.flatMap(({ files }) => files.map(({ set, file, checksum }) => ({ set, file, checksum })));
+}
+
 interface ReadSet {
   readonly name: string;
   readonly files: readonly MigrationFile[];

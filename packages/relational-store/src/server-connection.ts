@@ -3,6 +3,7 @@
  * would run the rest of a transaction outside of it, and releasing a reserved connection whose server is gone makes it
  * write to a socket that no longer exists. Here a connection that closed stays closed.
  */
+import type { Readable, Writable } from 'node:stream';
 import { PoolmeterError } from '@poolmeter/domain';
 import postgres from 'postgres';
 import { errorFromServer } from './server-error.js';
@@ -53,6 +54,31 @@ export class ServerConnection {
     try {
       const result = await this.#sql.unsafe(text, this.#typed(parameters));
       return { command: result.command, count: result.count, rows: Array.from(result) };
+    } catch (fault) {
+      throw errorFromServer(fault);
+    }
+  }
+
+  /** The bytes of a `COPY … TO STDOUT`. Nothing else may be asked of this connection until they were read. */
+  async copyOut(text: string): Promise<Readable> {
+    if (this.closed.aborted) throw closedError();
+    try {
+      const rows = await this.#sql.unsafe(text).readable();
+      // The driver stops its socket when the reader is slow and goes on when it asks for more. Nobody asks after the end,
+      // and what the server says behind the last row would never be heard.
+      return rows.once('end', () => {
+        rows._read(0);
+      });
+    } catch (fault) {
+      throw errorFromServer(fault);
+    }
+  }
+
+  /** Takes the bytes of a `COPY … FROM STDIN`; it ends when the server has taken them. */
+  async copyIn(text: string): Promise<Writable> {
+    if (this.closed.aborted) throw closedError();
+    try {
+      return await this.#sql.unsafe(text).writable();
     } catch (fault) {
       throw errorFromServer(fault);
     }
