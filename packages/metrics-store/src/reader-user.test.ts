@@ -83,8 +83,10 @@ describe('the reader of the embedded part', () => {
   });
 
   it('is stopped by the time that it states, and by none when it states more than its limit', async () => {
-    const slow = 'SELECT count() FROM numbers(100000000000) WHERE NOT ignore(sipHash64(number))';
+    const slow = 'SELECT count() FROM numbers(1900000000) WHERE NOT ignore(sipHash128(toString(number)))';
     await expect(ask(slow, { max_execution_time: '1' })).rejects.toMatchObject({ code: '159' });
+    const wide = 'SELECT count() FROM numbers(100000000000)';
+    await expect(ask(wide, { max_rows_to_read: '0' })).rejects.toMatchObject({ code: '158' });
     const { data } = await ask("SELECT value FROM system.settings WHERE name = 'max_execution_time'", {
       max_execution_time: '86400',
     });

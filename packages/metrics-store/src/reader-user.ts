@@ -14,7 +14,7 @@ export interface ReaderUser {
  * Limits of one query of the reader. A client may ask for less of each, never for more: Grafana's data source and our own
  * client send settings along, which a user that may change nothing would be refused for.
  */
-export const readerLimits: Readonly<Record<string, number>> = {
+export const readerLimits = {
   max_execution_time: 60,
   max_memory_usage: 2_000_000_000,
   max_result_rows: 1_000_000,

@@ -303,7 +303,7 @@ describe('the reader', () => {
   });
 
   it('may not lift its limits', async () => {
-    const answer = await ask('SELECT 1', { max_memory_usage: '0' });
+    const answer = await ask('SELECT 1', { max_insert_threads: '64' });
     expect(answer.headers.get('x-clickhouse-exception-code')).toBe('164');
   });
 });

@@ -56,6 +56,11 @@ describe('the read-only user', () => {
     );
     expect(Object.fromEntries(settings)).toEqual({
       max_execution_time: '60',
+      max_memory_usage: '2000000000',
+      max_result_rows: '1000000',
+      max_result_bytes: '500000000',
+      max_rows_to_read: '2000000000',
+      max_bytes_to_read: '50000000000',
       max_threads: '2',
       output_format_json_quote_64bit_integers: '1',
       readonly: '1',
@@ -63,7 +68,16 @@ describe('the read-only user', () => {
     expect(guard.settings(new Map([['max_execution_time', '0']])).get('max_execution_time')).toBe('60');
   });
 
-  it('may not lift the limit of memory', () => {
-    expect(() => guard.settings(new Map([['max_memory_usage', '0']]))).toThrow(/may not change/);
+  it.each([
+    ['max_memory_usage', '0', '2000000000'],
+    ['max_memory_usage', '1000', '1000'],
+    ['max_rows_to_read', '99000000000', '2000000000'],
+    ['max_result_rows', '-1', '1000000'],
+  ])('asks for %s = %s and gets %s', (name, asked, given) => {
+    expect(guard.settings(new Map([[name, asked]])).get(name)).toBe(given);
+  });
+
+  it('may not change what is no limit and no format', () => {
+    expect(() => guard.settings(new Map([['max_insert_threads', '64']]))).toThrow(/may not change/);
   });
 });

@@ -3,6 +3,7 @@
  * and from most table functions; this keeps it from the rest: functions that open files or addresses, and settings that
  * would lift its limits.
  */
+import { readerLimits } from '../reader-user.js';
 import { FrontError } from './clickhouse-error.js';
 import { isCall, type PlainStatement, type Statement } from './statement.js';
 
@@ -37,9 +38,11 @@ const REFUSED_FUNCTIONS = [
 
 /** Settings that a client may send: shapes of the answer, and limits, which are capped. */
 const OPEN_SETTINGS =
-  /^(output_format_\w+|format_csv_\w+|date_time_\w+_format|session_timezone|log_comment|max_block_size|extremes|join_use_nulls|final|max_result_rows|max_result_bytes|result_overflow_mode|max_rows_to_read|max_bytes_to_read|read_overflow_mode|allow_experimental_\w+|readonly|async_insert|wait_for_async_insert|send_progress_in_http_headers)$/;
+  /^(output_format_\w+|format_csv_\w+|date_time_\w+_format|session_timezone|log_comment|max_block_size|extremes|join_use_nulls|final|result_overflow_mode|read_overflow_mode|allow_experimental_\w+|readonly|async_insert|wait_for_async_insert|send_progress_in_http_headers)$/;
 
-const CAPPED_SETTINGS: Readonly<Record<string, number>> = { max_execution_time: 60, max_threads: 4 };
+/** The limits of the reader on a server; the engine counts no queries per user, and shares the machine with everything. */
+const { max_concurrent_queries_for_user: _ofServersOnly, ...limits } = readerLimits;
+const CAPPED_SETTINGS: Readonly<Record<string, number>> = { ...limits, max_threads: 4 };
 
 export interface ReaderGuard {
   /** Throws unless the statement only reads tables. */
@@ -74,7 +77,7 @@ function refuseCalls(statement: PlainStatement, refused: readonly string[]): voi
 }
 
 function readerSettings(asked: ReadonlyMap<string, string>): Map<string, string> {
-  const allowed = new Map<string, string>([['max_execution_time', '60']]);
+  const allowed = new Map(Object.entries(CAPPED_SETTINGS).map(([name, cap]) => [name, String(cap)]));
   for (const [name, value] of asked) {
     const cap = CAPPED_SETTINGS[name];
     if (cap !== undefined) allowed.set(name, capped(value, cap));
