@@ -2,7 +2,7 @@
 import type { Figures } from './bench.js';
 import { runKillRounds } from './kill-rounds/run-kill-rounds.js';
 
-const ROUNDS = { log: 750, kafka: 250 } as const;
+const ROUNDS = { log: 850, kafka: 150 } as const;
 const COMPARE_EVERY = 10;
 
 export async function benchKills(): Promise<Figures> {

@@ -11,6 +11,11 @@ const TARGETS: Readonly<Record<string, Readonly<Record<string, Target>>>> = {
     pipeline_cpu_seconds_per_million_rows: { most: 4.5 },
     pipeline_resident_megabytes: { most: 700 },
   },
+  billing: {
+    month_close_s: { most: 30 },
+    rating_intervals_per_s: { least: 500_000 },
+    verify_10k_intervals_ms: { most: 500 },
+  },
   storage: {
     raw_bytes_per_row: { most: 13 },
   },
