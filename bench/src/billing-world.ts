@@ -22,7 +22,7 @@ export interface BillingWorld {
   /** Of the one invoice with many intervals. */
   readonly bigMonth: string;
   readonly bigCustomer: string;
-  query(startMs: number, endMs: number): Promise<void>;
+  readonly sumInPostgres: (startMs: number, endMs: number) => Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -33,7 +33,7 @@ export interface WorldSize {
 }
 
 const GPUS = 1_000;
-const SAMPLE_EVERY_S = 1_200;
+const SAMPLE_EVERY_S = 1_800;
 const MONTH = '2026-03';
 const BIG_MONTH = '2026-02';
 const MONTH_START_MS = parseInstant('2026-03-01T00:00:00Z');
@@ -75,7 +75,7 @@ export async function openBillingWorld(folder: string, size: WorldSize): Promise
     month: MONTH,
     bigMonth: BIG_MONTH,
     bigCustomer: 'big',
-    query: (startMs, endMs) => sumByCustomer(store, { startMs, endMs }),
+    sumInPostgres: (startMs, endMs) => sumByCustomer(store, { startMs, endMs }),
     async stop() {
       await store.close();
       await metrics.close();
@@ -173,14 +173,14 @@ async function writeVerdicts(store: BillingStore): Promise<void> {
   await sql`CREATE VIEW alerts.verdicts_v1 AS SELECT * FROM alerts.verdicts`.execute(store.db);
 }
 
-/** One sample every twenty minutes of every GPU, over a day of both months; the engine has little memory for more. */
+/** One sample every half hour of every GPU, over a day of both months; the engine has little memory for more. */
 function samplesSql(day: number): string {
   const from = BIG_MONTH_START_MS + day * 86_400_000;
   return `
     INSERT INTO gpu_samples_in (ts, ingested_at, node, gpu_uuid, gpu_instance, gpu_model, pool, provider_id, raw_sm_active_ratio, raw_energy_joules)
     SELECT fromUnixTimestamp64Milli(toInt64(${from} + intDiv(number, ${GPUS}) * ${SAMPLE_EVERY_S} * 1000), 'UTC') AS ts, ts,
       concat('gpu-', toString(intDiv(number % ${GPUS}, 8))), concat('GPU-', toString(number % ${GPUS})), '', 'H100', 'main', 'north',
-      5000 + number % 1000, (${day * 72} + intDiv(number, ${GPUS})) * 480000
+      5000 + number % 1000, (${day * 48} + intDiv(number, ${GPUS})) * 720000
     FROM numbers(${(86_400 / SAMPLE_EVERY_S) * GPUS})`;
 }
 

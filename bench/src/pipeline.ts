@@ -35,16 +35,17 @@ function compared(runs: Record<'ours' | 'files' | 'one' | 'two', readonly Run[]>
   const rate = of(runs.ours, 'rowsPerSecond');
   const engine = Math.max(of(runs.one, 'rowsPerSecond'), of(runs.two, 'rowsPerSecond'));
   return {
-    pipeline_rows_per_second: rate,
-    pipeline_cpu_seconds_per_million_rows: of(runs.ours, 'cpuSecondsPerMillionRows'),
-    pipeline_resident_megabytes: of(runs.ours, 'residentMegabytes'),
-    files_rows_per_second: of(runs.files, 'rowsPerSecond'),
-    files_cpu_seconds_per_million_rows: of(runs.files, 'cpuSecondsPerMillionRows'),
-    kafka_engine_1_rows_per_second: of(runs.one, 'rowsPerSecond'),
-    kafka_engine_1_cpu_seconds_per_million_rows: of(runs.one, 'cpuSecondsPerMillionRows'),
-    kafka_engine_2_rows_per_second: of(runs.two, 'rowsPerSecond'),
-    kafka_engine_2_cpu_seconds_per_million_rows: of(runs.two, 'cpuSecondsPerMillionRows'),
-    pipeline_to_kafka_engine_ratio: rate / engine,
-    pipeline_to_files_ratio: rate / of(runs.files, 'rowsPerSecond'),
+    rows_per_s: rate,
+    kafka_engine_rows_per_s: engine,
+    ratio: rate / engine,
+    file_ceiling_rows_per_s: of(runs.files, 'rowsPerSecond'),
+    ceiling_share: rate / of(runs.files, 'rowsPerSecond'),
+    cpu_s_per_million_rows: of(runs.ours, 'cpuSecondsPerMillionRows'),
+    rss_mb: of(runs.ours, 'residentMegabytes'),
+    file_ceiling_cpu_s_per_million_rows: of(runs.files, 'cpuSecondsPerMillionRows'),
+    kafka_engine_1_rows_per_s: of(runs.one, 'rowsPerSecond'),
+    kafka_engine_1_cpu_s_per_million_rows: of(runs.one, 'cpuSecondsPerMillionRows'),
+    kafka_engine_2_rows_per_s: of(runs.two, 'rowsPerSecond'),
+    kafka_engine_2_cpu_s_per_million_rows: of(runs.two, 'cpuSecondsPerMillionRows'),
   };
 }

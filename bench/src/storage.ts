@@ -78,7 +78,7 @@ async function measure(store: MetricsStore): Promise<Figures> {
   return {
     rows: Number(of('gpu_samples')[1]),
     busy_rows_ratio: Number(busy),
-    raw_bytes_per_row: Number(of('gpu_samples')[2]),
+    bytes_per_row: Number(of('gpu_samples')[2]),
     minute_bytes_per_row: Number(of('gpu_samples_1m')[2]),
     hour_bytes_per_row: Number(of('gpu_samples_1h')[2]),
     ...Object.fromEntries(

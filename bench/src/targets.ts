@@ -5,24 +5,31 @@ type Target = { readonly least: number } | { readonly most: number };
 
 const TARGETS: Readonly<Record<string, Readonly<Record<string, Target>>>> = {
   pipeline: {
-    pipeline_rows_per_second: { least: 300_000 },
-    pipeline_to_kafka_engine_ratio: { least: 3 },
-    pipeline_to_files_ratio: { least: 0.5 },
-    pipeline_cpu_seconds_per_million_rows: { most: 4.5 },
-    pipeline_resident_megabytes: { most: 700 },
+    rows_per_s: { least: 300_000 },
+    ratio: { least: 3 },
+    ceiling_share: { least: 0.5 },
+    cpu_s_per_million_rows: { most: 4.5 },
+    rss_mb: { most: 700 },
   },
   billing: {
     month_close_s: { most: 30 },
     rating_intervals_per_s: { least: 500_000 },
     verify_10k_intervals_ms: { most: 500 },
   },
+  latency: {
+    p99_ms: { most: 3_000 },
+  },
+  kills: {
+    rounds: { least: 1_000 },
+    differences: { most: 0 },
+  },
   storage: {
-    raw_bytes_per_row: { most: 13 },
+    bytes_per_row: { most: 13 },
   },
   queries: {
-    fleet_chart_24h_ms: { most: 50 },
+    fleet_24h_ms: { most: 50 },
     one_gpu_24h_ms: { most: 25 },
-    now_of_10000_gpus_ms: { most: 15 },
+    latest_10k_ms: { most: 15 },
     rollup_differences_rows: { most: 0 },
   },
 };

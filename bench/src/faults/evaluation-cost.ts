@@ -10,8 +10,8 @@ const everyS: Readonly<Record<string, number>> = {
   history: 15,
   peers: 300,
 };
-/** 1,250 nodes with an event or a change each every ten minutes: far more than fleets see outside of a storm. */
-const JUDGED_PER_S = 1_250 / 600;
+/** Of 1,250 nodes each is judged six times a day. Real fleets see one fault per node in 140 days, and some looks for each. */
+const JUDGED_PER_S = (1_250 * 6) / 86_400;
 
 export function measureEvaluation({ costs }: { readonly costs: LookCosts }): Figures {
   const looks = Object.entries(everyS).map(([name, seconds]) => (costs[name] ?? Number.NaN) / seconds);

@@ -1,0 +1,2 @@
+import { measureIncidentDelay } from './faults/incident-delay.js';
+console.log(JSON.stringify(await measureIncidentDelay()));
