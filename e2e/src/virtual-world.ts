@@ -11,6 +11,7 @@ import { topics } from '@poolmeter/telemetry-schema';
 import {
   createOrigin,
   createServices,
+  createUpPipeline,
   historyChunks,
   openDataFolder,
   openStores,
@@ -79,10 +80,11 @@ export async function openVirtualWorld(options: VirtualWorldOptions): Promise<Vi
     mode: 'recommend',
     policy: defaultScalingPolicy,
   };
+  const pipeline = createUpPipeline({ parts, stores, clock, logger, telemetry });
   const origin = createOrigin({
     bus: parts.bus,
     stores,
-    readiness: [],
+    readiness: [pipeline.readiness],
     clock,
     logger,
     telemetry,
@@ -90,7 +92,7 @@ export async function openVirtualWorld(options: VirtualWorldOptions): Promise<Vi
   });
   const { token } = await origin.tokens.create({ name: 'e2e', scopes: ['*'], binding: { kind: 'operator' } });
   const lifecycle = createLifecycle({ logger });
-  for (const service of createServices({ parts, stores, pools: [pool], clock, logger, telemetry }))
+  for (const service of createServices({ parts, stores, pipeline, pools: [pool], clock, logger, telemetry }))
     lifecycle.add(service);
   await lifecycle.start();
 

@@ -38,7 +38,7 @@ const REFUSED_FUNCTIONS = [
 
 /** Settings that a client may send: shapes of the answer, and limits, which are capped. */
 const OPEN_SETTINGS =
-  /^(output_format_\w+|format_csv_\w+|date_time_\w+_format|session_timezone|log_comment|max_block_size|extremes|join_use_nulls|final|result_overflow_mode|read_overflow_mode|allow_experimental_\w+|readonly|async_insert|wait_for_async_insert|send_progress_in_http_headers)$/;
+  /^(output_format_\w+|format_csv_\w+|date_time_\w+_format|session_timezone|log_comment|max_block_size|extremes|join_use_nulls|final|result_overflow_mode|read_overflow_mode|timeout_overflow_mode|distributed_product_mode|allow_experimental_\w+|readonly|async_insert|wait_for_async_insert|send_progress_in_http_headers)$/;
 
 /** The limits of the reader on a server; the engine counts no queries per user, and shares the machine with everything. */
 const { max_concurrent_queries_for_user: _ofServersOnly, ...limits } = readerLimits;
