@@ -43,6 +43,9 @@ export interface VirtualWorld {
 
 const WAIT_LIMIT_MS = 20_000;
 const SETTLE_MS = 12;
+/** Real time between two steps of a wait, and how far the world moves with each of them. */
+const PAUSE_OF_WAITS_MS = 50;
+const STEP_OF_WAITS_MS = 500;
 
 const realPause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -134,19 +137,22 @@ export async function openVirtualWorld(options: VirtualWorldOptions): Promise<Vi
         if (found !== undefined) return found;
         if (performance.now() > limit) throw new Error(`Waited in vain for ${what}.`);
         // Loops wait on this clock: half a second lets them take their turn and hardly moves the world.
-        clock.advance(500);
-        await realPause(50);
+        clock.advance(STEP_OF_WAITS_MS);
+        await realPause(PAUSE_OF_WAITS_MS);
       }
     },
     jumpTo: (at) => clock.set(instantFromMs(Math.max(at, clock.now()))),
     get: (path) => request(path, {}),
     post: (path, body) =>
-      request(path, {
-        method: 'POST',
-        ...(body === undefined
-          ? {}
-          : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
-      }),
+      whileTimePasses(
+        clock,
+        request(path, {
+          method: 'POST',
+          ...(body === undefined
+            ? {}
+            : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
+        }),
+      ),
     async stop() {
       // Loops that sleep on this clock are woken by their own stop signals.
       await lifecycle.stop();
@@ -158,4 +164,18 @@ export async function openVirtualWorld(options: VirtualWorldOptions): Promise<Vi
       await rm(dataDir, { recursive: true, force: true });
     },
   };
+}
+
+/** A request may wait for loops that sleep on the clock of this world: it moves on until the answer is there. */
+async function whileTimePasses<T>(clock: ManualClock, answer: Promise<T>): Promise<T> {
+  const state = { isPending: true };
+  const ended = answer.then(
+    () => (state.isPending = false),
+    () => (state.isPending = false),
+  );
+  while (state.isPending) {
+    await Promise.race([ended, realPause(PAUSE_OF_WAITS_MS)]);
+    if (state.isPending) clock.advance(STEP_OF_WAITS_MS);
+  }
+  return answer;
 }
