@@ -2,6 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as realPause } from 'node:timers/promises';
 import type { Pool } from '@poolmeter/autoscaler';
 import { defaultScalingPolicy } from '@poolmeter/autoscaler';
 import { instantFromMs, ManualClock, type EpochMs } from '@poolmeter/domain';
@@ -46,8 +47,6 @@ const SETTLE_MS = 12;
 /** Real time between two steps of a wait, and how far the world moves with each of them. */
 const PAUSE_OF_WAITS_MS = 50;
 const STEP_OF_WAITS_MS = 500;
-
-const realPause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 export async function openVirtualWorld(options: VirtualWorldOptions): Promise<VirtualWorld> {
   const dataDir = await mkdtemp(join(tmpdir(), 'poolmeter-e2e-'));
