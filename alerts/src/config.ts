@@ -16,6 +16,10 @@ export const ALERTS_PREFIX = 'POOLMETER_ALERTS';
 export const alertsConfigSchema = defineConfig({
   ...monitorSettings,
   policyFile: z.string().optional().describe('Fault policy (YAML); the policy that ships when absent.'),
+  notificationsFile: z
+    .string()
+    .optional()
+    .describe('Channels of notifications (YAML); nobody is told when absent.'),
   partitions: wholeNumber
     .default(4)
     .describe('Partitions of the topic of incidents, should it have to be created.'),

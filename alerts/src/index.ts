@@ -1,4 +1,9 @@
+export { backtestPolicy } from './backtest/backtest-policy.js';
+export type { PolicyComparison, PolicyOutcome } from './backtest/compare-policies.js';
 export { ALERTS_PREFIX, alertsConfigSchema, loadAlertsConfig, type AlertsConfig } from './config.js';
+export { createClickHouseEvidence } from './monitor/clickhouse-evidence.js';
+export { PEER_STEP_MS } from './monitor/compare-peers.js';
+export type { EvidenceSource } from './monitor/evidence-source.js';
 export { createFaultMonitor, type FaultMonitorOptions } from './monitor/fault-monitor.js';
 export { monitorDefaults, monitorSettings, type MonitorConfig } from './monitor/monitor-config.js';
 export { explainIncident, type ExplainedIncident } from './http/explain-incident.js';

@@ -4,7 +4,7 @@ import { loadAlertsConfig } from './config.js';
 import { runAlerts } from './run-alerts.js';
 
 try {
-  await runAlerts({ config: loadAlertsConfig(process.env) });
+  await runAlerts({ config: loadAlertsConfig(process.env), secrets: process.env });
 } catch (fault) {
   process.stderr.write(`${messageOf(fault)}\n`);
   // 2: the configuration must change; 3: something that it depends on could not be reached.

@@ -14,6 +14,8 @@ import {
 import { topics } from '@poolmeter/telemetry-schema';
 import { ALERTS_PREFIX, type AlertsConfig } from './config.js';
 import { createFaultMonitor } from './monitor/fault-monitor.js';
+import { loadNotifications } from './notify/channels.js';
+import { createNotifier } from './notify/notifier.js';
 import { defaultPolicyFile, loadFaultPolicy } from './policy/load-policy.js';
 import { alertsMigrations, type AlertsDatabase } from './store/alerts-database.js';
 
@@ -21,11 +23,16 @@ export interface RunAlertsOptions {
   readonly config: AlertsConfig;
   /** Where SIGTERM and SIGINT come from; the process itself when absent. */
   readonly signals?: SignalSource;
+  /** Secrets of channels by the names that the file of channels gives: the environment. */
+  readonly secrets: Readonly<Record<string, string | undefined>>;
 }
 
 /** Resolves after a stop signal, when everything in hand is stored. */
-export async function runAlerts({ config, signals }: RunAlertsOptions): Promise<void> {
+export async function runAlerts(options: RunAlertsOptions): Promise<void> {
+  const { config, signals } = options;
   const policy = loadFaultPolicy(config.policyFile ?? defaultPolicyFile);
+  const notifications =
+    config.notificationsFile === undefined ? undefined : loadNotifications(config.notificationsFile);
   const logger = createLogger({ service: 'alerts', level: config.logLevel });
   const telemetry = createTelemetry({ service: 'alerts' });
   const bus = openBus(config, { clientId: 'poolmeter-alerts', prefix: ALERTS_PREFIX, logger });
@@ -57,6 +64,10 @@ export async function runAlerts({ config, signals }: RunAlertsOptions): Promise<
       }),
     )
     .add(createFaultMonitor({ store, relational, clock, logger, telemetry, policy, config }));
+  if (notifications !== undefined) {
+    const { secrets } = options;
+    lifecycle.add(createNotifier({ relational, notifications, secrets, clock, logger, telemetry }));
+  }
   const stopped = nextStopSignal(signals);
   try {
     await runMigrations({ url: config.postgresUrl, sets: [alertsMigrations] });

@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import type { Figures } from './bench.js';
+import { benchBacktest } from './backtest.js';
 import { benchBilling } from './billing.js';
 import { benchFaults } from './faults.js';
 import { benchKills } from './kills.js';
@@ -13,6 +14,7 @@ import { benchStorage } from './storage.js';
 import { heldAgainstTargets } from './targets.js';
 
 const benches: Readonly<Record<string, () => Promise<Figures>>> = {
+  backtest: benchBacktest,
   billing: benchBilling,
   faults: benchFaults,
   kills: benchKills,

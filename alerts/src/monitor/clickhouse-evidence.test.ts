@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { instantFromMs } from '@poolmeter/domain';
+import { formatInstant, instantFromMs, type EpochMs } from '@poolmeter/domain';
 import {
   gpuSamplesInsert,
   migrateMetricsStore,
@@ -15,11 +15,13 @@ import { createLogger } from '@poolmeter/service';
 import { encodeSampleRows, type GpuSample } from '@poolmeter/telemetry-schema';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { defaultPolicyFile, loadFaultPolicy } from '../policy/load-policy.js';
+import type { SignalName } from '../policy/signals.js';
 import { at, evidenceOf, GPU, msAfter, NODE } from '../verdict/evidence-in-words.js';
 import { verdicts } from '../verdict/verdicts.js';
 import { createClickHouseEvidence } from './clickhouse-evidence.js';
 import type { EvidenceSource } from './evidence-source.js';
 import { sampleInWords } from './sample-in-words.js';
+import { comparePeers, newestStep } from './compare-peers.js';
 
 const policy = loadFaultPolicy(defaultPolicyFile);
 const folder = mkdtempSync(join(tmpdir(), 'poolmeter-alerts-'));
@@ -48,6 +50,8 @@ const everyMinute = (from: string, to: string, facts: Partial<GpuSample> = {}): 
     samples.push(sampleInWords({ ts, ...facts }));
   return samples;
 };
+
+const time = (instant: EpochMs) => formatInstant(instant).slice('2026-03-02T'.length, -4);
 
 async function insertSamples(samples: readonly GpuSample[], token: string): Promise<void> {
   await store.insert({ ...gpuSamplesInsert, values: encodeSampleRows(samples), token });
@@ -82,17 +86,93 @@ describe('the evidence that ClickHouse gives', () => {
     ]);
     const signals = await source.signals(span);
     expect(signals.map(({ signal, during, extreme }) => ({ signal, during, extreme }))).toEqual([
-      { signal: 'hot', during: { start: at('09:05'), end: at('09:21') }, extreme: 92 },
-      { signal: 'idle_leased', during: { start: at('09:26'), end: at('10:31') }, extreme: 0 },
+      { signal: 'activity_ratio', during: { start: at('09:26'), end: at('10:31') }, extreme: 0 },
+      { signal: 'recovery_action', during: { start: at('09:21'), end: at('09:26') }, extreme: 1 },
+      { signal: 'temperature_celsius', during: { start: at('09:05'), end: at('09:21') }, extreme: 92 },
     ]);
     expect(await source.signals({ ...span, node: '' })).toEqual(signals);
     const found = verdicts(
       evidenceOf({ asOf: at('10:31'), telemetry: await source.telemetryOfNode(span), signals }),
       policy,
     );
-    expect(found.map((one) => `${one.code} ${one.state}`)).toEqual(['gpu-lost resolved', 'gpu-hot resolved']);
+    expect(found.map((one) => `${one.code} ${one.state} ${one.action}`)).toEqual([
+      'gpu-lost resolved reboot',
+      'gpu-hot resolved inspect',
+      'gpu-recovery-wanted resolved reset',
+    ]);
     // Back at 09:05:00.250 and healthy for five minutes: the defect at 09:21 came after the proof.
     expect(found[0]?.clearedAt).toBe(at('09:10:00.250'));
+  });
+
+  it.each<[SignalName, Partial<GpuSample>, Partial<GpuSample>, number]>([
+    ['temperature_margin_celsius', { temperatureMarginCelsius: 12 }, { temperatureMarginCelsius: -3 }, -3],
+    ['hw_throttled_ratio', { throttleReasons: 4 }, { throttleReasons: 0x48 }, 1],
+    ['sw_thermal_throttled_ratio', { throttleReasons: 0 }, { throttleReasons: 0x20 }, 1],
+    ['row_remap_failed', { rowRemapState: 1 }, { rowRemapState: 3 }, 1],
+    [
+      'row_remap_uncorrectable_total',
+      { rowRemapUncorrectableTotal: 4 },
+      { rowRemapUncorrectableTotal: 512 },
+      512,
+    ],
+    [
+      'stalled_power_ratio',
+      { gpuUtilRatio: 1, smActiveRatio: 0.8, powerWatts: 700 },
+      { gpuUtilRatio: 1, smActiveRatio: 0.01, powerWatts: 140 },
+      0.2,
+    ],
+  ])('finds the minutes in which %s is bad, and no others', async (signal, good, bad, extreme) => {
+    const gpuUuid = `GPU-${signal}`;
+    const node = `node-${signal}`;
+    await insertSamples(
+      [
+        ...everyMinute('08:00', '08:19', { gpuUuid, node, ...good }),
+        ...everyMinute('08:20', '08:39', { gpuUuid, node, ...bad }),
+        ...everyMinute('08:40', '08:59', { gpuUuid, node, ...good }),
+      ],
+      signal,
+    );
+    const found = await source.signals({ node, from: at('07:00'), to: at('12:00') });
+    expect(found.filter((one) => one.signal === signal)).toEqual([
+      { signal, node, gpuUuid, gpuInstance: '', during: { start: at('08:20'), end: at('08:40') }, extreme },
+    ]);
+  });
+
+  it('counts what counters gained from minute to minute, and nothing when one begins anew', async () => {
+    const node = 'node-counters';
+    const totals = [5, 5, 6, 6, 0, 0, 45, 45];
+    const samples = totals.map((eccUncorrectableTotal, minute) =>
+      sampleInWords({
+        ts: msAfter(at('08:00'), minute * 60_000),
+        node,
+        eccUncorrectableTotal,
+        pcieReplayTotal: 7 * eccUncorrectableTotal,
+      }),
+    );
+    await insertSamples(samples, 'counters');
+    const found = await source.signals({ node, from: at('07:00'), to: at('12:00') });
+    const times = (signal: SignalName) =>
+      found.filter((one) => one.signal === signal).map((one) => `${time(one.during.start)} ${one.extreme}`);
+    expect(times('ecc_uncorrectable_new')).toEqual(['08:02 1', '08:06 45']);
+    expect(times('pcie_replays_per_minute')).toEqual(['08:06 315']);
+  });
+
+  it('finds memory that grows for hours on an idle GPU', async () => {
+    const node = 'node-leak';
+    const samples = Array.from({ length: 8 }, (_, hour) =>
+      sampleInWords({
+        ts: msAfter(at('01:30'), hour * 3_600_000),
+        node,
+        gpuUtilRatio: 0,
+        graphicsEngineActiveRatio: 0,
+        memoryUsedBytes: (10 + hour * (hour < 7 ? 1 : 0)) * 2 ** 30,
+      }),
+    );
+    await insertSamples(samples, 'leak');
+    const found = await source.signals({ node, from: at('08:30'), to: at('09:00') });
+    expect(found.filter((one) => one.signal === 'memory_growth_bytes_per_hour')).toMatchObject([
+      { during: { start: at('02:00'), end: at('08:00') }, extreme: 2 ** 30 },
+    ]);
   });
 
   it('knows when each GPU was last seen, and sees a late sample of a past hour', async () => {
@@ -141,5 +221,45 @@ describe('the evidence that ClickHouse gives', () => {
       event: { code: 79, ts: at('10:00'), sequence: 1n, detail: { pci_bus_id: '0000:3b:00' }, demo: false },
       position: { partition: 0, offset: 1n },
     });
+  });
+});
+
+describe('a comparison with peers', () => {
+  const fleet = (facts: (index: number) => Partial<GpuSample>) =>
+    Array.from({ length: 16 }, (_, index) =>
+      everyMinute('14:00', '14:04', {
+        gpuUuid: `GPU-peer-${index}`,
+        node: `peer-node-${Math.floor(index / 8)}`,
+        gpuModel: 'NVIDIA H200',
+        temperatureCelsius: 60 + (index % 5),
+        smClockMhz: 1_980 - 5 * (index % 4),
+        powerWatts: 640 + index,
+        leaseId: 'train-7',
+        ...facts(index),
+      }),
+    ).flat();
+
+  it('finds the hot one, the slow one and the one that holds its job back, and nobody in an even fleet', async () => {
+    const samples = fleet((index) => ({
+      ...(index === 3 ? { temperatureCelsius: 84 } : {}),
+      ...(index === 5 ? { smClockMhz: 1_200 } : {}),
+      ...(index === 9 ? { graphicsEngineActiveRatio: 0.5, gpuUtilRatio: 0.5, powerWatts: 300 } : {}),
+    }));
+    await insertSamples(samples, 'peers');
+    const found = await comparePeers(store, { policy, step: at('14:00') });
+    expect(found.map((one) => `${one.gpuUuid} ${one.signal}`)).toEqual([
+      'GPU-peer-3 temperature_outlier_z',
+      'GPU-peer-5 clock_to_peers_ratio',
+      'GPU-peer-9 job_pace_ratio',
+    ]);
+    expect(found[0]?.during).toEqual({ start: at('14:00'), end: at('14:05') });
+    const even = fleet(() => ({})).map((one) => ({ ...one, ts: msAfter(one.ts, 3_600_000) }));
+    await insertSamples(even, 'even peers');
+    expect(await comparePeers(store, { policy, step: at('15:00') })).toEqual([]);
+  });
+
+  it('looks at a step once it is over and has settled', () => {
+    expect(time(newestStep(at('15:06:59')))).toBe('14:55');
+    expect(time(newestStep(at('15:07:00')))).toBe('15:00');
   });
 });

@@ -8,14 +8,16 @@ import {
   sampleCountsOfNode,
   sampleFingerprints,
   sampleStretchesOfNode,
-  signalStretches,
+  xidsOfNode,
   type MetricsStore,
   type QueryRow,
 } from '@poolmeter/metrics-store';
 import { gpuEventKinds, type GpuEvent } from '@poolmeter/telemetry-schema';
-import { telemetryFault, type FaultPolicy } from '../policy/fault-policy.js';
-import type { EventEvidence, GpuTelemetry, SignalStretch } from '../verdict/evidence.js';
+import type { FaultPolicy } from '../policy/fault-policy.js';
+import type { EventEvidence, GpuTelemetry } from '../verdict/evidence.js';
 import type { EvidenceSource, Span } from './evidence-source.js';
+import { readSignals } from './clickhouse-signals.js';
+import { comparePeers } from './compare-peers.js';
 
 export function createClickHouseEvidence(store: MetricsStore, policy: FaultPolicy): EvidenceSource {
   return {
@@ -45,7 +47,12 @@ export function createClickHouseEvidence(store: MetricsStore, policy: FaultPolic
       });
     },
     telemetryOfNode: (span) => telemetryOfNode(store, { span, gapMs: policy.telemetry.proof_gap }),
-    signals: (span) => signals(store, { span, policy }),
+    signals: (span) => readSignals(store, { span, policy }),
+    comparePeers: (step) => comparePeers(store, { policy, step }),
+    async xidsOfNode(span, codes) {
+      const rows = await store.query(xidsOfNode, { ...limitsOf(span), codes: [...codes] });
+      return rows.flatMap(eventFromRow);
+    },
     async sampleFingerprints(span) {
       const rows = await store.query(sampleFingerprints, { from_ms: span.from, to_ms: span.to });
       return new Map(rows.map((row) => [row.node, row.fingerprint]));
@@ -78,30 +85,6 @@ async function telemetryOfNode(
       unwell: row.what === 'unwell' ? [stretch] : [],
     };
   });
-}
-
-async function signals(
-  store: MetricsStore,
-  of: { span: Span; policy: FaultPolicy },
-): Promise<SignalStretch[]> {
-  const hot = telemetryFault(of.policy, 'hot')?.when;
-  const idle = telemetryFault(of.policy, 'idle_leased')?.when;
-  if (hot === undefined && idle === undefined) return [];
-  const rows = await store.query(signalStretches, {
-    ...limitsOf(of.span),
-    // A policy without the rule asks for a temperature or an activity that no GPU has.
-    hot_celsius: hot?.at_least_celsius ?? 1_000,
-    idle_below_ratio: idle?.active_below_ratio ?? 0,
-    idle_memory_bytes: idle?.memory_at_least_bytes ?? 0,
-  });
-  return rows.map((row) => ({
-    signal: row.signal === 'hot' ? 'hot' : 'idle_leased',
-    node: row.node,
-    gpuUuid: row.gpu_uuid,
-    gpuInstance: row.gpu_instance,
-    during: interval(instantFromMs(row.started_ms), instantFromMs(row.ended_ms)),
-    extreme: row.extreme,
-  }));
 }
 
 /** Kinds may be added by a newer collector; one that is not known here is no evidence here. */

@@ -31,10 +31,14 @@ export interface EvidenceSource {
   noticesAfter(positions: Positions, limit: number): Promise<EventNotice[]>;
   newestPositions(): Promise<Positions>;
   eventsOfNode(node: string, from: EpochMs): Promise<EventEvidence[]>;
+  /** Xid lines with one of the numbers, before `to`. */
+  xidsOfNode(span: Span, codes: readonly number[]): Promise<EventEvidence[]>;
   gpusLastSeen(): Promise<GpuLastSeen[]>;
   telemetryOfNode(span: Span): Promise<GpuTelemetry[]>;
   /** Of all nodes when `node` is ''. */
   signals(span: Span): Promise<SignalStretch[]>;
+  /** What differs from its peers in the step that begins at `step`. */
+  comparePeers(step: EpochMs): Promise<SignalStretch[]>;
   /** Per node a value that changes whenever a sample within the span arrives. */
   sampleFingerprints(span: Omit<Span, 'node'>): Promise<ReadonlyMap<string, bigint>>;
   /** Samples of each hour of a node, by the hour's start. */

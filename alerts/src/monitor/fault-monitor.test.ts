@@ -72,7 +72,7 @@ beforeEach(async () => {
 async function emptyDatabase(): Promise<void> {
   await sql`ALTER TABLE alerts.operator_actions DISABLE TRIGGER ALL`.execute(store.db);
   await sql`TRUNCATE alerts.positions, alerts.evaluated_hours, alerts.lease_mark, alerts.incidents,
-    alerts.incident_evidence, alerts.verdicts, alerts.gpu_health, alerts.operator_actions, alerts.outbox,
+    alerts.incident_evidence, alerts.verdicts, alerts.gpu_health, alerts.operator_actions, alerts.outbox, alerts.told, alerts.peer_findings, alerts.peer_mark,
     billing.leases_v1`.execute(store.db);
   await sql`ALTER TABLE alerts.operator_actions ENABLE TRIGGER ALL`.execute(store.db);
 }
@@ -190,7 +190,7 @@ describe('the monitor, live', () => {
     expect(await store.db.selectFrom('alerts.positions').selectAll().execute()).toEqual([]);
     expect(await telemetry.metricsText()).toContain('poolmeter_alerts_position_lag{partition="0"} 1\n');
     source.telemetryOfNode = telemetryOfNode;
-    clock.advance(6_000);
+    clock.advance(11_000);
     await failing.turn();
     const metrics = await telemetry.metricsText();
     expect(metrics).toContain('poolmeter_alerts_position_lag{partition="0"} 0\n');
@@ -289,16 +289,30 @@ describe('the monitor, live', () => {
   it('opens an incident for an idle GPU only while it is leased', async () => {
     const engine = newEngine();
     seen('09:00', '11:00');
-    source.setSignals([signal('idle_leased', ['09:00', '10:50'])]);
+    source.setSignals([signal('activity_ratio', ['09:00', '10:50'])]);
     await turnAt(engine, '10:50:30');
     expect(await incidentBoard()).toEqual([]);
-    await addLease('lease-1', { customer: 'acme', gpu: GPU, from: '10:00' });
+    await addLease('lease-1', { customer: 'acme', gpu: GPU, from: '09:40' });
     seen('11:00', '11:05');
     await turnAt(engine, '10:50:50');
-    expect(await incidentBoard()).toEqual(['gpu-idle-leased open 10:00:00.000 to open']);
-    source.setSignals([signal('idle_leased', ['09:00', '10:52'])]);
+    expect(await incidentBoard()).toEqual(['gpu-idle-leased open 09:40:00.000 to open']);
+    source.setSignals([signal('activity_ratio', ['09:00', '10:52'])]);
     await turnAt(engine, '11:05');
-    expect(await incidentBoard()).toEqual(['gpu-idle-leased resolved 10:00:00.000 to 10:52:00.000']);
+    expect(await incidentBoard()).toEqual(['gpu-idle-leased resolved 09:40:00.000 to 10:52:00.000']);
+  });
+
+  it('keeps what comparisons with peers found, and judges it once it has lasted', async () => {
+    const step = (from: string) => ({ ...signal('temperature_outlier_z', [from, from], { extreme: 6 }), during: { start: at(from), end: msAfter(at(from), 300_000) } }); // prettier-ignore
+    source.setPeers(['10:00', '10:05', '10:10', '10:15', '10:20', '10:25'].map(step));
+    let engine = newEngine();
+    seen('09:50', '12:00');
+    for (const now of ['10:07', '10:12', '10:17', '10:22', '10:27']) await turnAt(engine, now);
+    expect(await incidentBoard()).toEqual([]);
+    engine = newEngine();
+    await turnAt(engine, '10:32');
+    expect(await incidentBoard()).toEqual(['gpu-hot-outlier open 10:00:00.000 to open']);
+    for (const now of ['10:37', '10:42', '10:47', '10:52', '11:00']) await turnAt(engine, now);
+    expect(await incidentBoard()).toEqual(['gpu-hot-outlier resolved 10:00:00.000 to 10:30:00.000']);
   });
 
   it('comes to what a replay of all evidence says, however the evidence arrived', async () => {
@@ -489,7 +503,7 @@ describe('what people do to incidents', () => {
   });
 
   it('classifies with a reason that is kept, for verdicts and for every later judgement', async () => {
-    const { engine, id } = await oneIncident(136);
+    const { engine, id } = await oneIncident(61);
     const call = newApi();
     const before = await verdictBoard();
     expect(before).toEqual([`xid-unlisted ${GPU} H 10:00:00.000 to open`]);

@@ -20,6 +20,7 @@ import { monitorDefaults, type MonitorConfig } from './monitor-config.js';
 import { FleetWatch, type NodeNotice } from './watch-fleet.js';
 import { HistoryWatch } from './watch-history.js';
 import { LeaseWatch } from './watch-leases.js';
+import { PeerWatch } from './watch-peers.js';
 import { SignalWatch } from './watch-signals.js';
 
 export interface FaultMonitorOptions {
@@ -103,6 +104,7 @@ export class MonitorEngine {
   readonly #signals: SignalWatch;
   readonly #history: HistoryWatch;
   readonly #leases: LeaseWatch;
+  readonly #peers: PeerWatch;
   readonly #dirty = new Map<string, EpochMs>();
   readonly #lookAgain = new Map<string, EpochMs>();
   readonly #lastLooks = new Map<string, EpochMs>();
@@ -116,6 +118,7 @@ export class MonitorEngine {
     this.#signals = new SignalWatch(parts.source, parts.policy);
     this.#history = new HistoryWatch({ ...parts, reachMs: parts.config.historyReachMs });
     this.#leases = new LeaseWatch(parts.incidents);
+    this.#peers = new PeerWatch(parts);
   }
 
   /** Looks everywhere that is due, judges what deserves it, and stores effects and positions together. */
@@ -132,6 +135,7 @@ export class MonitorEngine {
         : [];
       this.#notice(await this.#signals.look(asOf, leases));
     }
+    if (this.#isDue('peers', config.peerLookMs, asOf)) this.#notice(await this.#peers.look(asOf));
     for (const [node, at] of this.#lookAgain) {
       if (at <= asOf) this.#notice([{ node, from: asOf }]);
     }

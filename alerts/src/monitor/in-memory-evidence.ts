@@ -15,6 +15,7 @@ export class InMemoryEvidence implements EvidenceSource {
   readonly #events: EventEvidence[] = [];
   readonly #samples = new Map<string, GpuSamples>();
   #signals: SignalStretch[] = [];
+  #peers: SignalStretch[] = [];
 
   constructor(gapMs: number) {
     this.#gapMs = gapMs;
@@ -60,6 +61,14 @@ export class InMemoryEvidence implements EvidenceSource {
     return Promise.resolve(this.#events.filter(({ event }) => event.node === node && event.ts >= from));
   }
 
+  xidsOfNode(span: Span, codes: readonly number[]) {
+    const found = this.#events.filter(
+      ({ event: { kind, code, node, ts } }) =>
+        kind === 'xid' && codes.includes(code) && node === span.node && ts >= span.from && ts < span.to,
+    );
+    return Promise.resolve(found);
+  }
+
   gpusLastSeen() {
     const fleet = [...this.#samples].map(([gpuUuid, { node, times }]) => {
       return { gpuUuid, node, pool: 'main', lastSeenAt: instantFromMs(Math.max(...times)) };
@@ -87,6 +96,14 @@ export class InMemoryEvidence implements EvidenceSource {
           (span.node === '' || node === span.node) && during.end > span.from && during.start < span.to,
       ),
     );
+  }
+
+  comparePeers(step: EpochMs) {
+    return Promise.resolve(this.#peers.filter((one) => one.during.start === step));
+  }
+
+  setPeers(findings: readonly SignalStretch[]): void {
+    this.#peers = [...findings];
   }
 
   sampleFingerprints(span: Omit<Span, 'node'>) {

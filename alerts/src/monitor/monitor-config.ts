@@ -4,10 +4,13 @@ import type { z } from 'zod';
 
 export const monitorSettings = {
   eventPollMs: durationMs.default(1_000).describe('Pause between looks for new events.'),
-  fleetLookMs: durationMs.default(5_000).describe('Pause between looks at the newest samples of all GPUs.'),
+  fleetLookMs: durationMs.default(10_000).describe('Pause between looks at the newest samples of all GPUs.'),
   signalLookMs: durationMs
-    .default(60_000)
+    .default(120_000)
     .describe('Pause between looks at conditions that are judged by the minute.'),
+  peerLookMs: durationMs
+    .default(30_000)
+    .describe('Pause between looks whether another step of five minutes can be compared with peers.'),
   historyLookMs: durationMs
     .default(15_000)
     .describe('Pause between looks for samples that arrived for past hours, and for changed leases.'),

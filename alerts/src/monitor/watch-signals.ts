@@ -4,7 +4,7 @@ import type { FaultPolicy } from '../policy/fault-policy.js';
 import type { LeaseEvidence } from '../verdict/evidence.js';
 import { symptomsOfSignals } from '../verdict/signals.js';
 import type { EvidenceSource } from './evidence-source.js';
-import { lookBackMs } from './judge-node.js';
+import { longestSignalMs } from './policy-reach.js';
 import type { NodeNotice } from './watch-fleet.js';
 
 export class SignalWatch {
@@ -19,12 +19,12 @@ export class SignalWatch {
   }
 
   from(asOf: EpochMs): EpochMs {
-    return instantFromMs(Math.max(0, asOf - lookBackMs(this.#policy)));
+    return instantFromMs(Math.max(0, asOf - longestSignalMs(this.#policy)));
   }
 
   async look(asOf: EpochMs, leases: readonly LeaseEvidence[]): Promise<NodeNotice[]> {
     const signals = await this.#source.signals({ node: '', from: this.from(asOf), to: asOf });
-    const symptoms = symptomsOfSignals({ asOf, signals, leases, telemetry: [] }, this.#policy);
+    const symptoms = symptomsOfSignals({ asOf, signals, leases, telemetry: [], events: [] }, this.#policy);
     const held = new Map<string, Map<string, EpochMs>>();
     for (const one of symptoms) {
       const ofNode = held.get(one.node) ?? new Map<string, EpochMs>();

@@ -1,63 +1,14 @@
 /** The shape of a fault policy: which evidence means which fault, who is to blame, what it costs, how it clears. */
-import { parseDurationMs } from '@poolmeter/service';
 import { z } from 'zod';
-
-const duration = z
-  .string()
-  .regex(/^\d{1,12}(ms|s|m|h|d)$/, 'write a duration with its unit, such as 90s, 5m or 24h')
-  .transform((text) => parseDurationMs(text) ?? Number.NaN)
-  .meta({ description: 'A number and its unit: ms, s, m, h or d.' });
-
-const faultCode = z
-  .string()
-  .regex(/^[a-z][a-z0-9]*(-[a-z0-9]+)*$/, 'write lower-case words joined by hyphens, such as xid-79')
-  .meta({ description: 'The incident code; its runbook is docs/runbooks/<code>.md.' });
-
-const pattern = z
-  .string()
-  .min(1)
-  .refine((text) => isPattern(text), 'is not a regular expression')
-  .meta({ description: 'A regular expression that the raw line must match.' });
-
-const eventCondition = z.strictObject({
-  event: z.enum(['xid', 'sxid', 'gpu.fallen_off_bus', 'driver.restarted', 'counter.reset']),
-  codes: z.array(z.int().min(0)).min(1).optional().meta({ description: 'Absent: every code of this kind.' }),
-  message: pattern.optional(),
-});
-
-const gpuLostCondition = z.strictObject({
-  telemetry: z.literal('gpu_lost'),
-  after: duration.meta({ description: 'How long samples may be absent while the node is seen.' }),
-});
-
-const nodeSilentCondition = z.strictObject({
-  telemetry: z.literal('node_silent'),
-  after: duration.meta({ description: 'How long no GPU of a node may give a sample.' }),
-});
-
-const hotCondition = z.strictObject({
-  telemetry: z.literal('hot'),
-  at_least_celsius: z.int().min(1).max(254),
-  for: duration,
-  rejoin: duration.meta({ description: 'Two stretches closer than this are one.' }),
-});
-
-const idleCondition = z.strictObject({
-  telemetry: z.literal('idle_leased'),
-  active_below_ratio: z.number().gt(0).lt(1),
-  memory_at_least_bytes: z.int().min(0).meta({ description: 'Memory that the tenant holds while idle.' }),
-  for: duration,
-  rejoin: duration,
-});
-
-/** Conditions in the order in which they are tried; the first that matches an event decides. */
-const condition = z.union([
+import {
+  condition,
+  duration,
   eventCondition,
-  gpuLostCondition,
-  nodeSilentCondition,
-  hotCondition,
-  idleCondition,
-]);
+  faultCode,
+  nvlinkResponses,
+  type Condition,
+} from './conditions.js';
+import { inconsistencies } from './policy-consistency.js';
 
 const healthyFor = duration.meta({
   description: 'Healthy telemetry without a gap that proves the recovery.',
@@ -79,6 +30,10 @@ const clearCondition = z.discriminatedUnion('by', [
   z
     .strictObject({ by: z.literal('signal') })
     .meta({ description: 'Ends when the condition itself no longer holds.' }),
+  z.strictObject({ by: z.literal('operator') }).meta({
+    description:
+      'Sticky: nothing that telemetry says ends it, only an operator or another board in its place.',
+  }),
 ]);
 
 const followRule = z.strictObject({
@@ -90,22 +45,91 @@ const followRule = z.strictObject({
     .meta({ description: 'Also joins its cause at any later time while that is open.' }),
 });
 
+const severity = z.enum(['info', 'warn', 'critical', 'fatal']);
+const actions = [
+  'none',
+  'restart_app',
+  'restart_fabric_manager',
+  'reset',
+  'drain_and_reset',
+  'drain_p2p',
+  'reboot',
+  'inspect',
+  'replace',
+  'notify',
+  'obey',
+] as const;
+const action = z.enum(actions);
+const blame = z.enum(['hardware', 'application', 'unknown']);
+const billingClass = z.enum(['B', 'C', 'H']).meta({ description: 'B billable, C credited, H held.' });
+const health = z
+  .enum(['faulty', 'lost', 'unknown', 'unaffected'])
+  .meta({ description: 'What the GPU counts as while the incident is open.' });
+
 const fault = z.strictObject({
   code: faultCode,
   title: z.string().min(1).meta({ description: '{code} stands for the number of the event.' }),
   when: condition,
   scope: z.enum(['gpu', 'node']).default('gpu'),
-  severity: z.enum(['info', 'warn', 'critical', 'fatal']),
-  action: z.enum(['none', 'restart_app', 'reset', 'drain_and_reset', 'reboot', 'inspect', 'notify', 'obey']),
-  blame: z.enum(['hardware', 'application', 'unknown']),
-  billing_class: z.enum(['B', 'C', 'H']).meta({ description: 'B billable, C credited, H held.' }),
-  health: z
-    .enum(['faulty', 'lost', 'unknown', 'unaffected'])
-    .meta({ description: 'What the GPU counts as while the incident is open.' }),
+  each_code: z.boolean().default(false).meta({
+    description: 'Each number is an incident of its own; so it is anyway where no numbers are listed.',
+  }),
+  severity,
+  action: action.meta({ description: 'obey: what the driver asks for in the evidence itself.' }),
+  blame,
+  billing_class: billingClass,
+  health,
   clear: clearCondition,
   follows: followRule.optional().meta({ description: 'Causes whose incident this evidence joins.' }),
+  spread: z
+    .strictObject({ at_least: z.int().min(2), within: duration })
+    .optional()
+    .meta({ description: 'On so many GPUs of one node so close together it is one incident with its GPUs.' }),
+  worsens: z
+    .strictObject({ after: duration, severity })
+    .optional()
+    .meta({ description: 'The severity of an incident that has been open for so long.' }),
   source: z.url().meta({ description: 'Where the meaning and the action are documented.' }),
   note: z.string().min(1).optional(),
+});
+
+const poolOverride = z.strictObject({
+  match: z.array(z.string().min(1)).min(1).meta({ description: 'Names of pools; * stands for any letters.' }),
+  faults: z
+    .array(
+      z.strictObject({
+        code: faultCode,
+        off: z.boolean().default(false).meta({ description: 'True: no fault in these pools.' }),
+        severity: severity.optional(),
+        action: action.optional(),
+        blame: blame.optional(),
+        billing_class: billingClass.optional(),
+        health: health.optional(),
+        clear: clearCondition.optional(),
+        limit: z.number().optional().meta({ description: 'The limit of a signal.' }),
+        for: duration.optional().meta({ description: 'How long a signal has to last.' }),
+        after: duration.optional().meta({ description: 'How long samples may be absent.' }),
+      }),
+    )
+    .min(1),
+});
+
+const bits = z.array(z.int().min(0).max(0xffff_ffff)).default([]);
+
+const nvlinkRule = z.strictObject({
+  units: z
+    .array(z.string().regex(/^[A-Z][A-Z0-9_]*$/))
+    .min(1)
+    .meta({ description: 'As the line names them.' }),
+  always: z.enum(nvlinkResponses).optional(),
+  reset_bits: bits.meta({ description: 'Bits of the error status that ask for a reset.' }),
+  follow_driver_bits: bits.meta({
+    description: 'Bits that leave it to Xid 154; without one, restart the program.',
+  }),
+  reset_values: bits.meta({ description: 'Whole values of the error status that ask for a reset.' }),
+  quiet_reasons: bits.meta({
+    description: 'Reasons (bits 20 to 25 of the first word) that ask for nothing.',
+  }),
 });
 
 export const faultPolicySchema = z
@@ -122,6 +146,12 @@ export const faultPolicySchema = z
     }),
     folding: z.strictObject({
       burst_gap: duration.meta({ description: 'Consequences closer than this belong to one burst.' }),
+      flapping: z
+        .strictObject({ times: z.int().min(2), within: duration, quiet_for: duration })
+        .optional()
+        .meta({
+          description: 'A fault that comes so often stays one incident until it has been quiet for so long.',
+        }),
     }),
     recovery_signs: z.array(eventCondition).min(1).meta({
       description: 'Events that show a reset. A new boot and a GPU that was away show one by themselves.',
@@ -129,21 +159,31 @@ export const faultPolicySchema = z
     ignored: z
       .array(eventCondition.extend({ reason: z.string().min(1) }))
       .meta({ description: 'Events that are no fault.' }),
+    nvlink: z
+      .array(nvlinkRule)
+      .default([])
+      .meta({ description: 'How NVLink 5 lines (Xid 144 to 150) are decoded.' }),
     faults: z.array(fault).min(1),
+    pools: z
+      .array(poolOverride)
+      .default([])
+      .meta({ description: 'What is different in some pools; the first match counts.' }),
   })
   .superRefine((policy, context) => {
-    for (const issue of inconsistencies(policy.faults)) context.addIssue({ code: 'custom', ...issue });
+    for (const issue of inconsistencies(policy)) context.addIssue({ code: 'custom', ...issue });
   });
 
 export type FaultPolicy = z.output<typeof faultPolicySchema>;
 export type Fault = z.output<typeof fault>;
-export type EventCondition = z.output<typeof eventCondition>;
+export type PoolOverride = z.output<typeof poolOverride>;
+export type NvlinkRule = z.output<typeof nvlinkRule>;
 export type BillingClass = Fault['billing_class'];
 export type Blame = Fault['blame'];
 export type Severity = Fault['severity'];
+export type Action = Fault['action'];
 
-type TelemetryCondition = Exclude<Fault['when'], EventCondition>;
-export type TelemetryRule = TelemetryCondition['telemetry'];
+type TelemetryCondition = Extract<Condition, { telemetry: string }>;
+type TelemetryRule = TelemetryCondition['telemetry'];
 
 /** The fault of one telemetry rule with its condition, or undefined where the policy has no such rule. */
 export function telemetryFault<Rule extends TelemetryRule>(policy: FaultPolicy, rule: Rule) {
@@ -161,39 +201,4 @@ export function faultPolicyJsonSchema(): unknown {
     title: 'poolmeter fault policy',
     ...z.toJSONSchema(faultPolicySchema, { io: 'input', target: 'draft-2020-12' }),
   };
-}
-
-function isPattern(text: string): boolean {
-  try {
-    return new RegExp(text).source !== '';
-  } catch {
-    return false;
-  }
-}
-
-interface Inconsistency {
-  readonly path: (string | number)[];
-  readonly message: string;
-}
-
-function inconsistencies(faults: readonly z.output<typeof fault>[]): Inconsistency[] {
-  const codes = faults.map((one) => one.code);
-  const found: Inconsistency[] = [];
-  faults.forEach((one, index) => {
-    if (codes.indexOf(one.code) !== index) {
-      found.push({ path: ['faults', index, 'code'], message: `${one.code} is listed twice` });
-    }
-    const causes = one.follows === undefined || one.follows.codes === 'any' ? [] : one.follows.codes;
-    causes.forEach((cause, place) => {
-      if (codes.includes(cause)) return;
-      found.push({
-        path: ['faults', index, 'follows', 'codes', place],
-        message: `${cause} is not a fault here`,
-      });
-    });
-    if (one.clear.by === 'signal' && !('telemetry' in one.when)) {
-      found.push({ path: ['faults', index, 'clear', 'by'], message: 'signal needs a telemetry condition' });
-    }
-  });
-  return found;
 }

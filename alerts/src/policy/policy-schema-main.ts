@@ -1,4 +1,9 @@
-/** Prints the JSON Schema of fault policies: `npm run policy-schema -w alerts` writes it to docs/schemas. */
+/**
+ * Prints the JSON Schema of fault policies, or with the argument `notifications` that of the channels:
+ * `npm run policy-schema -w alerts` writes both to docs/schemas.
+ */
+import { notificationsJsonSchema } from '../notify/channels.js';
 import { faultPolicyJsonSchema } from './fault-policy.js';
 
-process.stdout.write(`${JSON.stringify(faultPolicyJsonSchema(), null, 2)}\n`);
+const schema = process.argv[2] === 'notifications' ? notificationsJsonSchema() : faultPolicyJsonSchema();
+process.stdout.write(`${JSON.stringify(schema, null, 2)}\n`);

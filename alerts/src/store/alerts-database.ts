@@ -96,6 +96,39 @@ export interface OperatorActionTable {
   after: Json;
 }
 
+/** Read back as values, written as JSON. */
+type JsonOf<T> = ColumnType<T, T, T>;
+
+export interface NotificationTable {
+  notification_id: string;
+  channel: string;
+  group_key: string;
+  status: 'waiting' | 'sent' | 'failed';
+  items: JsonOf<readonly { incident_id: string; state: 'firing' | 'resolved'; severity: Severity }[]>;
+  created_at: Date;
+  due_at: Date;
+  attempts: Generated<number>;
+  last_fault: string | null;
+  sent_at: Date | null;
+}
+
+export interface ToldTable {
+  channel: string;
+  incident_id: string;
+  state: 'firing' | 'resolved';
+  severity: Severity;
+  at: Date;
+}
+
+export interface SilenceTable {
+  silence_id: string;
+  matches: JsonOf<Readonly<Partial<Record<string, readonly string[]>>>>;
+  starts_at: Date;
+  ends_at: Date;
+  reason: string;
+  created_by: string;
+}
+
 export interface AlertsDatabase {
   'alerts.positions': { bus_partition: number; bus_offset: bigint; updated_at: Generated<Date> };
   'alerts.evaluated_hours': { node: string; hour: Date; samples: bigint };
@@ -106,6 +139,18 @@ export interface AlertsDatabase {
   'alerts.verdicts': VerdictTable;
   'alerts.gpu_health': GpuHealthTable;
   'alerts.operator_actions': OperatorActionTable;
+  'alerts.peer_findings': {
+    node: string;
+    gpu_uuid: string;
+    signal: string;
+    started_at: Date;
+    ended_at: Date;
+    value: number;
+  };
+  'alerts.peer_mark': { only_row: GeneratedAlways<boolean>; started_at: Date };
+  'alerts.notifications': NotificationTable;
+  'alerts.told': ToldTable;
+  'alerts.silences': SilenceTable;
   'billing.leases_v1': {
     lease_id: string;
     customer_id: string;

@@ -3,9 +3,10 @@ import { instantFromMs, type EpochMs } from '@poolmeter/domain';
 import type { RelationalStore } from '@poolmeter/relational-store';
 import { sql, type Transaction } from 'kysely';
 import type { Severity } from '../policy/fault-policy.js';
-import type { LeaseEvidence, OperatorResolution } from '../verdict/evidence.js';
+import type { LeaseEvidence, OperatorResolution, SignalStretch } from '../verdict/evidence.js';
 import type { AlertsDatabase } from './alerts-database.js';
 import { dateOf, instantOf } from './incident-rows.js';
+import { addPeerFindings, peerFindingsOf, peersComparedUntil } from './peer-findings.js';
 import { createRevisionSource, writeJudgement, type NodeJudgement } from './write-judgement.js';
 
 export interface LeaseNotice extends LeaseEvidence {
@@ -39,6 +40,10 @@ export interface IncidentStore {
   leasesRecordedSince(recordedAt: EpochMs): Promise<LeaseNotice[]>;
   hasLeases(): Promise<boolean>;
   resolutionsOf(node: string): Promise<OperatorResolution[]>;
+  peersComparedUntil(): Promise<EpochMs | undefined>;
+  addPeerFindings(step: EpochMs, found: readonly SignalStretch[]): Promise<void>;
+  /** What comparisons with peers found on a node, in steps that began at `from` or later. */
+  peerFindingsOf(node: string, from: EpochMs): Promise<SignalStretch[]>;
   uncleared(): Promise<{ severity: Severity; count: number }[]>;
   /** Returns how many incidents changed. */
   commit(commit: MonitorCommit): Promise<number>;
@@ -90,6 +95,9 @@ export function createIncidentStore(store: RelationalStore<AlertsDatabase>): Inc
       return found.rows[0]?.exists === true;
     },
     resolutionsOf: (node) => resolutions(store, node),
+    peersComparedUntil: () => peersComparedUntil(store),
+    addPeerFindings: (step, found) => addPeerFindings(store, step, found),
+    peerFindingsOf: (node, from) => peerFindingsOf(store, node, from),
     async uncleared() {
       const rows = await db
         .selectFrom('alerts.incidents')

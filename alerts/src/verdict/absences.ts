@@ -1,6 +1,7 @@
 /** Absence of telemetry as evidence: a silent node, and a GPU that vanished from a node that still talks. */
 import { instantFromMs, interval, subtract, union, type EpochMs, type Interval } from '@poolmeter/domain';
 import { telemetryFault, type Fault, type FaultPolicy } from '../policy/fault-policy.js';
+import { policyOfPool } from '../policy/policy-of-pool.js';
 import { eventId, FOREVER, type EventEvidence, type FaultEvidence, type GpuTelemetry } from './evidence.js';
 import type { Symptom } from './incident.js';
 
@@ -21,13 +22,11 @@ export function symptomsOfAbsence(
   evidence: FaultEvidence & { readonly node: string },
   policy: FaultPolicy,
 ): Symptom[] {
-  const silence = telemetryFault(policy, 'node_silent');
-  const lost = telemetryFault(policy, 'gpu_lost');
+  const silence = telemetryFault(policyOfPool(policy, evidence.telemetry[0]?.pool ?? ''), 'node_silent');
   const nodeSeen = unionOfStretches(evidence.telemetry.flatMap((gpu) => gpu.seen));
   const silences =
     silence === undefined ? [] : nodeSilences({ evidence, nodeSeen, afterMs: silence.when.after });
   const symptoms = silences.map((one) => symptomOf(one, { fault: silence?.fault, evidence, gpu: undefined }));
-  if (lost === undefined) return symptoms.flat();
   const known = new Map(evidence.telemetry.map((gpu) => [gpu.gpuUuid, gpu]));
   for (const { event } of evidence.events) {
     if (event.kind === 'gpu.lost' && event.gpuUuid !== '' && !known.has(event.gpuUuid)) {
@@ -35,6 +34,8 @@ export function symptomsOfAbsence(
     }
   }
   for (const gpu of known.values()) {
+    const lost = telemetryFault(policyOfPool(policy, gpu.pool), 'gpu_lost');
+    if (lost === undefined) continue;
     const absences = gpuAbsences({ evidence, gpu, silences, nodeSeen, afterMs: lost.when.after });
     symptoms.push(...absences.map((one) => symptomOf(one, { fault: lost.fault, evidence, gpu })));
   }
@@ -194,6 +195,7 @@ function symptomOf(
       providerId: event?.providerId ?? place?.providerId ?? '',
       demo: event?.demo ?? place?.demo ?? false,
       position: absence.event?.position,
+      recoveryAction: 0,
     },
   ];
 }

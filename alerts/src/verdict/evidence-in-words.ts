@@ -67,7 +67,7 @@ export function lease(leaseId: string, from: string, to?: string): LeaseEvidence
 }
 
 export function evidenceOf(facts: Partial<FaultEvidence> & { readonly asOf: EpochMs }): FaultEvidence {
-  return { events: [], telemetry: [], signals: [], leases: [], resolutions: [], ...facts };
+  return { events: [], history: [], telemetry: [], signals: [], leases: [], resolutions: [], ...facts };
 }
 
 export function msAfter(instant: EpochMs, ms: number): EpochMs {

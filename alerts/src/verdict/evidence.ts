@@ -1,6 +1,7 @@
 /** What verdicts are made of: plain values, gathered by the monitor, written by hand in tests. */
 import { parseInstant, type EpochMs, type Interval } from '@poolmeter/domain';
 import type { GpuEvent } from '@poolmeter/telemetry-schema';
+import type { SignalName } from '../policy/signals.js';
 
 /** Where an event stands on the bus; evidence for people, never part of a decision. */
 export interface BusPosition {
@@ -26,14 +27,14 @@ export interface GpuTelemetry {
   readonly unwell: readonly Interval[];
 }
 
-/** A stretch of whole minutes in which a condition on samples held. */
+/** A stretch of whole minutes, hours or steps in which a signal was bad. */
 export interface SignalStretch {
-  readonly signal: 'hot' | 'idle_leased';
+  readonly signal: SignalName;
   readonly node: string;
   readonly gpuUuid: string;
   readonly gpuInstance: string;
   readonly during: Interval;
-  /** The hottest or the most active value seen, for people. */
+  /** The value that was furthest from good, in the signal's unit, for people. */
   readonly extreme: number;
 }
 
@@ -60,6 +61,8 @@ export interface FaultEvidence {
   /** Up to when absence means something: nothing later has been looked for. */
   readonly asOf: EpochMs;
   readonly events: readonly EventEvidence[];
+  /** Events before those: they are counted where a fault is proved by its return, and open nothing. */
+  readonly history: readonly EventEvidence[];
   readonly telemetry: readonly GpuTelemetry[];
   readonly signals: readonly SignalStretch[];
   readonly leases: readonly LeaseEvidence[];

@@ -1,6 +1,6 @@
 /** What verdicts are: incidents with the intervals that billing and the autoscaler act on. */
 import type { EpochMs } from '@poolmeter/domain';
-import type { Fault } from '../policy/fault-policy.js';
+import type { Action, Fault, Severity } from '../policy/fault-policy.js';
 import type { BusPosition } from './evidence.js';
 
 /** One piece of evidence as the policy reads it. */
@@ -24,6 +24,8 @@ export interface Symptom {
   readonly providerId: string;
   readonly demo: boolean;
   readonly position: BusPosition | undefined;
+  /** What the driver asks for in this evidence: 0 nothing, 1 reset, 2 reboot, 3 drain peer-to-peer, 4 drain and reset. */
+  readonly recoveryAction: number;
 }
 
 /** `acknowledged` is an operator's mark on an open incident and no matter of evidence. */
@@ -42,7 +44,11 @@ export interface FaultIncident {
   readonly fault: Fault;
   readonly code: string;
   readonly title: string;
+  readonly severity: Severity;
+  /** The driver's own verdict where the evidence holds one, else what the policy says. */
+  readonly action: Action;
   readonly node: string;
+  /** '' for a whole node, and for several GPUs of one: `verdicts` name them. */
   readonly gpuUuid: string;
   readonly gpuInstance: string;
   readonly pciBusId: string;

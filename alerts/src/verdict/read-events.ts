@@ -1,9 +1,20 @@
 /** Events as symptoms: once each, in one order, with the GPU behind a PCI bus id found where it can be. */
 import { canonicalJson } from '@poolmeter/domain';
 import type { GpuEvent } from '@poolmeter/telemetry-schema';
-import type { EventCondition, Fault, FaultPolicy } from '../policy/fault-policy.js';
+import type { EventCondition } from '../policy/conditions.js';
+import type { Fault, FaultPolicy } from '../policy/fault-policy.js';
+import { policyOfPool } from '../policy/policy-of-pool.js';
 import { eventId, type EventEvidence } from './evidence.js';
 import type { Symptom } from './incident.js';
+import { nvlinkResponse } from './nvlink-response.js';
+
+/** An event that some fault of the policy fits, with that fault. */
+export interface Sighting {
+  readonly fault: Fault;
+  readonly event: GpuEvent;
+  /** '' when it is not known. */
+  readonly gpuUuid: string;
+}
 
 /** Each event once, by time; two spellings of one event leave the one that sorts first, whichever came first. */
 export function distinctEvents(events: readonly EventEvidence[]): EventEvidence[] {
@@ -38,62 +49,97 @@ export function compareText(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-export function eventMatches(condition: EventCondition, event: GpuEvent): boolean {
+export function eventMatches(condition: EventCondition, event: GpuEvent, policy: FaultPolicy): boolean {
   if (condition.event !== event.kind) return false;
   if (condition.codes !== undefined && !condition.codes.includes(event.code)) return false;
-  return condition.message === undefined || new RegExp(condition.message).test(event.message);
+  if (condition.message !== undefined && !new RegExp(condition.message).test(event.message)) return false;
+  if (condition.detail !== undefined && !hasDetail(condition.detail, event)) return false;
+  return condition.nvlink === undefined || nvlinkResponse(event.message, policy) === condition.nvlink;
 }
 
-/** Finds the fault of an event; undefined when the policy ignores it or knows no fault of its kind. */
-function createFaultFinder(policy: FaultPolicy): (event: GpuEvent) => Fault | undefined {
-  return (event) => {
-    if (policy.ignored.some((condition) => eventMatches(condition, event))) return undefined;
-    return policy.faults.find((fault) => 'event' in fault.when && eventMatches(fault.when, event));
-  };
+function hasDetail(wanted: NonNullable<EventCondition['detail']>, event: GpuEvent): boolean {
+  return Object.entries(wanted).every(([name, values]) =>
+    values.some((value) => value === event.detail[name]),
+  );
 }
 
-/** The symptoms that the events of one node are, in time order. */
-export function symptomsOfEvents(events: readonly EventEvidence[], policy: FaultPolicy): Symptom[] {
-  const findFault = createFaultFinder(policy);
+/** The fault of an event; undefined when the policy ignores it, knows no fault of its kind, or its pool turns that off. */
+function faultOf(event: GpuEvent, policy: FaultPolicy): Fault | undefined {
+  if (policy.ignored.some((condition) => eventMatches(condition, event, policy))) return undefined;
+  const found = policy.faults.find(
+    (fault) => 'event' in fault.when && eventMatches(fault.when, event, policy),
+  );
+  // What a pool turns off is no fault there; it must not fall through to a later rule that takes everything.
+  const here = policyOfPool(policy, event.pool);
+  return here === policy ? found : here.faults.find((fault) => fault.code === found?.code);
+}
+
+/** Events with the fault that each is, in time order. `events` are all that is known, so that bus ids are resolved. */
+export function sightingsOf(
+  events: readonly EventEvidence[],
+  policy: FaultPolicy,
+): (Sighting & EventEvidence)[] {
   const gpuAt = gpusByBusId(events);
   return events.flatMap(({ event, position }) => {
-    const fault = findFault(event);
+    const fault = faultOf(event, policy);
     if (fault === undefined) return [];
-    const pciBusId = busIdOf(event);
-    const wholeNode = fault.scope === 'node';
-    return {
-      id: eventId(event),
-      fault,
-      node: event.node,
-      gpuUuid: wholeNode ? '' : event.gpuUuid === '' ? (gpuAt.get(pciBusId) ?? '') : event.gpuUuid,
-      gpuInstance: wholeNode ? '' : event.gpuInstance,
-      pciBusId: wholeNode ? '' : pciBusId,
-      ts: event.ts,
-      until: event.ts,
-      kind: event.kind,
-      code: event.code,
-      message: event.message,
-      bootId: event.bootId,
-      pool: event.pool,
-      providerId: event.providerId,
-      demo: event.demo,
-      position,
-    };
+    const gpuUuid = event.gpuUuid === '' ? gpuAt(busIdOf(event), event.ts) : event.gpuUuid;
+    return { fault, event, gpuUuid, ...(position === undefined ? {} : { position }) };
   });
 }
 
-/** Kernel lines name a GPU by its bus id; any event that carries both tells whose it is. The latest word wins. */
-function gpusByBusId(events: readonly EventEvidence[]): Map<string, string> {
-  const found = new Map<string, string>();
+export function symptomOfSighting({ fault, event, gpuUuid, position }: Sighting & EventEvidence): Symptom {
+  const wholeNode = fault.scope === 'node';
+  return {
+    id: eventId(event),
+    fault,
+    node: event.node,
+    gpuUuid: wholeNode ? '' : gpuUuid,
+    gpuInstance: wholeNode ? '' : event.gpuInstance,
+    pciBusId: wholeNode ? '' : busIdOf(event),
+    ts: event.ts,
+    until: event.ts,
+    kind: event.kind,
+    code: event.code,
+    message: event.message,
+    bootId: event.bootId,
+    pool: event.pool,
+    providerId: event.providerId,
+    demo: event.demo,
+    position,
+    recoveryAction: recoveryActionOf(event),
+  };
+}
+
+function recoveryActionOf(event: GpuEvent): number {
+  const told = event.detail['recovery_action'];
+  if (typeof told === 'number') return told;
+  const [, text] = /recovery action changed from .*? to (0x[0-9a-f]+)/i.exec(event.message) ?? [];
+  return text === undefined ? 0 : Number(text);
+}
+
+/**
+ * Kernel lines name a GPU by its bus id; any event that carries both tells whose it is. The last word before a line counts,
+ * else the first after it: a slot may get another board.
+ */
+function gpusByBusId(events: readonly EventEvidence[]): (busId: string, at: number) => string {
+  const told = new Map<string, { readonly ts: number; readonly gpuUuid: string }[]>();
   for (const { event } of events) {
     const busId = busIdOf(event);
-    if (busId !== '' && event.gpuUuid !== '') found.set(busId, event.gpuUuid);
+    if (busId !== '' && event.gpuUuid !== '') {
+      const words = told.get(busId);
+      if (words === undefined) told.set(busId, [event]);
+      else words.push(event);
+    }
   }
-  return found;
+  return (busId, at) => {
+    const words = told.get(busId) ?? [];
+    return (words.findLast((one) => one.ts <= at) ?? words[0])?.gpuUuid ?? '';
+  };
 }
 
 /** `00000000:3B:00.0`, `0000:3b:00` and `PCI:0000:3b:00.0` are one address. '' when the event names none. */
-function busIdOf(event: GpuEvent): string {
+export function busIdOf(event: GpuEvent): string {
   const text = event.detail['pci_bus_id'];
   if (typeof text !== 'string') return '';
   const [, domain, bus, device] =

@@ -3,7 +3,7 @@ import { instantFromMs, interval, subtract, union, type EpochMs, type Interval }
 import type { Fault, FaultPolicy } from '../policy/fault-policy.js';
 import type { EventEvidence, GpuTelemetry } from './evidence.js';
 import type { Symptom } from './incident.js';
-import { eventMatches } from './read-events.js';
+import { busIdOf, eventMatches } from './read-events.js';
 
 /** What is known about one node that recovery is judged by. */
 export interface RecoveryFacts {
@@ -16,6 +16,8 @@ export interface RecoveryFacts {
   readonly boots: readonly { readonly bootId: string; readonly ts: EpochMs }[];
   /** Stretches of healthy telemetry per GPU, in order. */
   readonly healthy: ReadonlyMap<string, readonly Interval[]>;
+  /** When another board took the slot of a GPU, by the GPU that was there. */
+  readonly replacements: ReadonlyMap<string, readonly EpochMs[]>;
 }
 
 export interface Recovery {
@@ -40,7 +42,7 @@ export function recoveryFacts(
   for (const { event } of node.events) {
     if (isKernelLine(event.kind) && event.bootId !== '' && !boots.has(event.bootId))
       boots.set(event.bootId, event.ts);
-    if (!policy.recovery_signs.some((sign) => eventMatches(sign, event))) continue;
+    if (!policy.recovery_signs.some((sign) => eventMatches(sign, event, policy))) continue;
     if (event.gpuUuid === '') nodeSigns.push(event.ts);
     else gpuSigns.set(event.gpuUuid, [...(gpuSigns.get(event.gpuUuid) ?? []), event.ts]);
   }
@@ -53,7 +55,24 @@ export function recoveryFacts(
       .filter((start) => gpu.unwell.some((one) => one.end === start));
     gpuSigns.set(gpu.gpuUuid, [...(gpuSigns.get(gpu.gpuUuid) ?? []), ...signs]);
   }
-  return { asOf: node.asOf, nodeSigns, gpuSigns, boots: bootList(boots), healthy };
+  const replacements = replacementsOf(node.events);
+  return { asOf: node.asOf, nodeSigns, gpuSigns, boots: bootList(boots), healthy, replacements };
+}
+
+/** `events` in time order. A slot that shows another board than before lost the one that it had. */
+function replacementsOf(events: readonly EventEvidence[]): Map<string, EpochMs[]> {
+  const inSlot = new Map<string, string>();
+  const replaced = new Map<string, EpochMs[]>();
+  for (const { event } of events) {
+    const busId = busIdOf(event);
+    if (busId === '' || event.gpuUuid === '') continue;
+    const before = inSlot.get(busId);
+    if (event.kind === 'gpu.appeared' && before !== undefined && before !== event.gpuUuid) {
+      replaced.set(before, [...(replaced.get(before) ?? []), event.ts]);
+    }
+    inSlot.set(busId, event.gpuUuid);
+  }
+  return replaced;
 }
 
 /** Only the kernel's own lines tell of a boot: an agent's events carry what the agent knew, which may lag behind. */
@@ -74,36 +93,64 @@ function bootList(boots: ReadonlyMap<string, EpochMs>): RecoveryFacts['boots'] {
   return [...boots].map(([bootId, ts]) => ({ bootId, ts }));
 }
 
-/** `symptoms` are all the evidence of one incident, in time order; `gpuUuids` are the GPUs that it concerns. */
-export function recoveryOf(
-  incident: {
-    readonly fault: Fault;
-    readonly symptoms: readonly Symptom[];
-    readonly gpuUuids: readonly string[];
-  },
-  facts: RecoveryFacts,
-): Recovery {
+export interface JudgedIncident {
+  readonly fault: Fault;
+  /** All its evidence, in time order. */
+  readonly symptoms: readonly Symptom[];
+  /** The GPUs that it concerns. */
+  readonly gpuUuids: readonly string[];
+  /** How long it has to be quiet because it comes and goes; 0 when it does not. */
+  readonly quietMs: number;
+}
+
+export function recoveryOf(incident: JudgedIncident, facts: RecoveryFacts): Recovery {
+  const replacedAt = replacementOf(incident, facts);
+  if (replacedAt !== undefined) return cleared('resolved', replacedAt, 'Another board took its place.');
   const evidenceEnd = endOfEvidence(incident.symptoms);
   if (evidenceEnd === undefined) return open('The evidence goes on.');
-  const clear = incident.fault.clear;
+  if (incident.symptoms.some((one) => one.fault.clear.by === 'operator')) {
+    return open(
+      'Nothing that telemetry says mends this; an operator has to resolve it, or replace the board.',
+    );
+  }
+  return recoveryAfter(evidenceEnd, incident, facts);
+}
+
+function recoveryAfter(evidenceEnd: EpochMs, incident: JudgedIncident, facts: RecoveryFacts): Recovery {
+  const { clear } = incident.fault;
+  const atLeast = (ms: number) => Math.max(ms, incident.quietMs);
   switch (clear.by) {
+    case 'operator':
+      throw new Error('Invariant broken: a sticky fault was handled before.');
     case 'signal':
+      if (facts.asOf - evidenceEnd < incident.quietMs) {
+        const at = instantFromMs(evidenceEnd + incident.quietMs);
+        return { ...open('It comes and goes; it is over when it has stayed away.'), lookAgainAt: at };
+      }
       return cleared('resolved', evidenceEnd, 'The condition no longer holds.');
     case 'expiry': {
-      const end = instantFromMs(evidenceEnd + clear.after);
+      const end = instantFromMs(evidenceEnd + atLeast(clear.after));
       if (end <= facts.asOf) return cleared('expired', end, 'It was not seen again; it expired by itself.');
       return { ...open('It expires by itself unless it is seen again.'), lookAgainAt: end };
     }
     case 'healthy':
-      return proved({ ...incident, from: evidenceEnd, healthyForMs: clear.healthy_for, facts });
+      return proved({ ...incident, from: evidenceEnd, healthyForMs: atLeast(clear.healthy_for), facts });
     case 'reset':
     case 'return': {
       const sign = firstSign(incident, { facts, anyAbsence: clear.by === 'return' });
       if (sign === undefined) return open(waitingFor(clear.by));
       const from = sign > evidenceEnd ? sign : evidenceEnd;
-      return proved({ ...incident, from, healthyForMs: clear.healthy_for, facts });
+      return proved({ ...incident, from, healthyForMs: atLeast(clear.healthy_for), facts });
     }
   }
+}
+
+/** The first time after the evidence began at which the only GPU of an incident was another board's predecessor. */
+function replacementOf(incident: JudgedIncident, facts: RecoveryFacts): EpochMs | undefined {
+  const [gpuUuid, ...others] = incident.gpuUuids;
+  if (gpuUuid === undefined || others.length > 0 || incident.fault.scope === 'node') return undefined;
+  const from = lastOf(incident.symptoms);
+  return facts.replacements.get(gpuUuid)?.find((at) => at >= from);
 }
 
 /** The last instant of the evidence, or undefined while some of it goes on. */

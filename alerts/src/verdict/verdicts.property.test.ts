@@ -58,7 +58,11 @@ const evidence: fc.Arbitrary<FaultEvidence> = fc
     telemetry: fc.array(telemetry, { maxLength: 8 }),
     signals: fc.array(
       fc.record({
-        signal: fc.constantFrom('hot' as const, 'idle_leased' as const),
+        signal: fc.constantFrom(
+          'temperature_celsius' as const,
+          'activity_ratio' as const,
+          'recovery_action' as const,
+        ),
         node,
         during: stretches.map((l) => l[0] ?? interval(start, start)),
       }),
@@ -67,6 +71,7 @@ const evidence: fc.Arbitrary<FaultEvidence> = fc
   })
   .map((facts) => ({
     events: facts.events,
+    history: [],
     telemetry: facts.telemetry,
     signals: facts.signals.map((one) => ({
       ...one,

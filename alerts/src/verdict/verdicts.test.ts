@@ -167,12 +167,12 @@ const stories: readonly Story[] = [
     board: ['xid-79 resolved 10:00:00.500 to 10:35:00 C hardware x11002'],
   },
   {
-    name: 'Xid 48 with 63 and 64 is one incident, and only a reset begins its proof',
+    name: 'Xid 48 with 63 is one incident, and only a reset begins its proof',
     evidence: {
       events: [
         xid('10:00:00', 63),
         xid('10:00:00.100', 48),
-        xid('10:00:00.200', 64),
+        xid('10:00:00.200', 45),
         happens('10:20:00', { kind: 'driver.restarted', gpuUuid: '' }),
       ],
       telemetry: [wholeDay(GPU)],
@@ -225,12 +225,12 @@ const stories: readonly Story[] = [
   },
   {
     name: 'an Xid that the policy does not list is held',
-    evidence: { events: [xid('10:00', 136)], telemetry: [wholeDay(GPU)] },
+    evidence: { events: [xid('10:00', 61)], telemetry: [wholeDay(GPU)] },
     board: ['xid-unlisted resolved 10:00:00 to 10:10:00 H unknown x1'],
   },
   {
     name: 'two unlisted numbers are two incidents',
-    evidence: { events: [xid('10:00', 136), xid('10:01', 137)], telemetry: [wholeDay(GPU)] },
+    evidence: { events: [xid('10:00', 61), xid('10:01', 122)], telemetry: [wholeDay(GPU)] },
     board: [
       'xid-unlisted resolved 10:00:00 to 10:10:00 H unknown x1',
       'xid-unlisted resolved 10:01:00 to 10:11:00 H unknown x1',
@@ -272,9 +272,9 @@ const stories: readonly Story[] = [
     evidence: {
       telemetry: [wholeDay(GPU)],
       signals: [
-        signal('hot', ['10:00', '10:04'], { extreme: 93 }),
-        signal('hot', ['10:06', '10:09'], { extreme: 95 }),
-        signal('hot', ['15:00', '15:03'], { extreme: 91 }),
+        signal('temperature_celsius', ['10:00', '10:04'], { extreme: 93 }),
+        signal('temperature_celsius', ['10:06', '10:09'], { extreme: 95 }),
+        signal('temperature_celsius', ['15:00', '15:03'], { extreme: 91 }),
       ],
     },
     board: ['gpu-hot resolved 10:00:00 to 10:09:00 B unknown x1'],
@@ -283,10 +283,10 @@ const stories: readonly Story[] = [
     name: 'idle counts only while a lease runs',
     evidence: {
       telemetry: [wholeDay(GPU)],
-      signals: [signal('idle_leased', ['08:00', '12:00'])],
-      leases: [lease('short', '08:00', '08:20'), lease('long', '11:00', '11:45')],
+      signals: [signal('activity_ratio', ['08:00', '12:00'])],
+      leases: [lease('short', '08:00', '08:50'), lease('long', '10:30', '11:45')],
     },
-    board: ['gpu-idle-leased resolved 11:00:00 to 11:45:00 B application x1'],
+    board: ['gpu-idle-leased resolved 10:30:00 to 11:45:00 B application x1'],
   },
   {
     name: 'an operator ends an incident, and later evidence opens a new one',
@@ -324,8 +324,8 @@ describe('what is said about a fault', () => {
   });
 
   it('names the number of an Xid that the policy does not list', () => {
-    const [incident] = judge({ events: [xid('10:00', 136)], telemetry: [wholeDay(GPU)] });
-    expect(incident?.title).toBe('Xid 136, which this policy does not list');
+    const [incident] = judge({ events: [xid('10:00', 122)], telemetry: [wholeDay(GPU)] });
+    expect(incident?.title).toBe('Xid 122, which this policy does not list');
   });
 
   it('covers every GPU of a silent node', () => {

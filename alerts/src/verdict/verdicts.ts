@@ -2,9 +2,11 @@
  * The fault monitor's judgement, as a pure function: the same evidence gives the same verdicts, in whatever order, how
  * often and in whatever batches it arrived. It runs live, in replays and in tests.
  */
-import { interval, overlaps, union, type EpochMs, type Interval } from '@poolmeter/domain';
-import type { FaultPolicy } from '../policy/fault-policy.js';
+import { instantFromMs, interval, overlaps, union, type EpochMs, type Interval } from '@poolmeter/domain';
+import type { Action, FaultPolicy, Severity } from '../policy/fault-policy.js';
+import { policyOfPool } from '../policy/policy-of-pool.js';
 import { INFERRED_GAP, symptomsOfAbsence } from './absences.js';
+import { symptomsOfRepeats } from './count-repeats.js';
 import { FOREVER, type FaultEvidence, type GpuTelemetry, type LeaseEvidence } from './evidence.js';
 import {
   gatherIncidents,
@@ -14,7 +16,7 @@ import {
   type GatheringContext,
 } from './gather-incidents.js';
 import type { FaultIncident, Symptom, VerdictInterval } from './incident.js';
-import { compareText, distinctEvents, symptomsOfEvents } from './read-events.js';
+import { compareText, distinctEvents, sightingsOf, symptomOfSighting } from './read-events.js';
 import { recoveryFacts } from './recovery.js';
 import { symptomsOfSignals } from './signals.js';
 
@@ -35,7 +37,7 @@ type NodeEvidence = FaultEvidence & { readonly node: string };
 
 function verdictsOfNode(evidence: NodeEvidence, policy: FaultPolicy): FaultIncident[] {
   const symptoms = [
-    ...symptomsOfEvents(evidence.events, policy),
+    ...symptomsOfAllEvents(evidence, policy),
     ...symptomsOfAbsence(evidence, policy),
     ...symptomsOfSignals(evidence, policy),
   ];
@@ -50,6 +52,19 @@ function verdictsOfNode(evidence: NodeEvidence, policy: FaultPolicy): FaultIncid
   return gatherIncidents(symptoms, context).map((one) => incidentOf(one, { context, evidence }));
 }
 
+/** Earlier events are counted where a fault is proved by its return; what they were was judged in their own time. */
+function symptomsOfAllEvents(evidence: NodeEvidence, policy: FaultPolicy): Symptom[] {
+  const inWindow = new Set(evidence.events.map((one) => one.event));
+  const sightings = sightingsOf(distinctEvents([...evidence.history, ...evidence.events]), policy);
+  const policyOf = (pool: string) => policyOfPool(policy, pool);
+  const repeats = symptomsOfRepeats({ sightings, leases: evidence.leases, policyOf });
+  const firstAt = evidence.events[0]?.event.ts ?? Infinity;
+  return [
+    ...sightings.filter((one) => inWindow.has(one.event)).map(symptomOfSighting),
+    ...repeats.filter((one) => one.ts >= firstAt),
+  ];
+}
+
 function incidentOf(
   gathering: Gathering,
   from: { context: GatheringContext; evidence: NodeEvidence },
@@ -60,27 +75,69 @@ function incidentOf(
   const openedAt = firstEvidenceAt(gathering.symptoms, from.context.policy.telemetry.proof_gap);
   const leading = gathering.symptoms.find((one) => one.fault.code === gathering.lead.code) ?? first;
   const gpuInstance = commonInstance(gathering.symptoms);
-  const intervals = gpusOf(gathering, from.context).map((gpuUuid): VerdictInterval => {
-    return { gpuUuid, gpuInstance, start: openedAt, end: recovery.clearedAt };
+  const gpuUuids = gpusOf(gathering, from.context);
+  const isWide = gathering.lead.scope === 'gpu' && gpuUuids.length > 1;
+  const intervals = gpuUuids.map((gpuUuid): VerdictInterval => {
+    const own = isWide ? gathering.symptoms.filter((one) => one.gpuUuid === gpuUuid) : gathering.symptoms;
+    const start = firstEvidenceAt(own, from.context.policy.telemetry.proof_gap);
+    return { gpuUuid, gpuInstance, start, end: recovery.clearedAtOf.get(gpuUuid) };
   });
+  const { clearedAtOf: _clearedAtOf, ...state } = recovery;
   return {
     fault: gathering.lead,
     code: gathering.lead.code,
-    title: gathering.lead.title.replace('{code}', String(leading.code)),
+    title: titleOf(gathering.lead.title, leading.code) + (isWide ? ` (${gpuUuids.length} GPUs)` : ''),
+    severity: severityOf(gathering, { openedAt, until: recovery.clearedAt ?? from.evidence.asOf }),
+    action: actionOf(gathering),
     node: first.node,
-    gpuUuid: leading.gpuUuid,
+    gpuUuid: isWide ? '' : leading.gpuUuid,
     gpuInstance,
-    pciBusId: leading.pciBusId,
+    pciBusId: isWide ? '' : leading.pciBusId,
     pool: leading.pool,
     providerId: leading.providerId,
     demo: gathering.symptoms.some((one) => one.demo),
-    ...recovery,
+    ...state,
+    lookAgainAt: nextChangeAt(gathering, { openedAt, recovery }),
     openedAt,
     lastEvidenceAt: lastInstant(gathering.symptoms),
     evidence: gathering.symptoms,
     verdicts: intervals,
     affectedLeaseIds: affectedLeases(intervals, from.evidence.leases),
   };
+}
+
+function titleOf(title: string, code: number): string {
+  return title.replace('{code}', String(code));
+}
+
+/** An incident that has been open for long enough is worse than it was. */
+function severityOf(gathering: Gathering, span: { openedAt: EpochMs; until: EpochMs }): Severity {
+  const { severity, worsens } = gathering.lead;
+  return worsens !== undefined && span.until - span.openedAt >= worsens.after ? worsens.severity : severity;
+}
+
+function nextChangeAt(
+  gathering: Gathering,
+  at: { openedAt: EpochMs; recovery: { clearedAt: EpochMs | undefined; lookAgainAt: EpochMs | undefined } },
+): EpochMs | undefined {
+  const { worsens } = gathering.lead;
+  if (worsens === undefined || at.recovery.clearedAt !== undefined) return at.recovery.lookAgainAt;
+  return at.recovery.lookAgainAt ?? instantFromMs(at.openedAt + worsens.after);
+}
+
+/** By the number that DCGM field 1523 and Xid 154 give. */
+const driversActions: readonly (Action | undefined)[] = [
+  undefined,
+  'reset',
+  'reboot',
+  'drain_p2p',
+  'drain_and_reset',
+];
+
+/** The last word of the driver, else what the policy says. */
+function actionOf(gathering: Gathering): Action {
+  const told = gathering.symptoms.findLast((one) => driversActions[one.recoveryAction] !== undefined);
+  return driversActions[told?.recoveryAction ?? 0] ?? gathering.lead.action;
 }
 
 /**
@@ -139,6 +196,7 @@ function evidenceOfNode(evidence: FaultEvidence, of: { node: string; policy: Fau
     node,
     asOf: evidence.asOf,
     events: distinctEvents(evidence.events.filter((one) => one.event.node === node)),
+    history: evidence.history.filter((one) => one.event.node === node),
     telemetry: mergeTelemetry(telemetry, of.policy.telemetry.proof_gap),
     signals: evidence.signals.filter((one) => one.node === node),
     leases: evidence.leases.filter((one) => one.node === node),

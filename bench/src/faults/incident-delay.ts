@@ -20,7 +20,16 @@ export async function measureIncidentDelay(): Promise<Figures> {
   const kernelLog = join(directory, 'kernel.log');
   await writeFile(kernelLog, '');
   const dataDir = join(directory, 'data');
-  const args = ['up', '--data-dir', dataDir, '--port', '0', '--no-demo', '--kernel-log', kernelLog];
+  const args = [
+    'up',
+    '--data-dir',
+    dataDir,
+    '--port',
+    '0',
+    '--no-demo',
+    '--kernel-log',
+    `gpu-1=${kernelLog}`,
+  ];
   const child = spawn(process.execPath, [COMMAND, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
   try {
     for await (const line of createInterface({ input: child.stdout })) {
@@ -53,10 +62,10 @@ async function delayOf(
   const stamp = new Date().toISOString().replace('.', ',').replace('Z', '000+00:00');
   await appendFile(
     to.kernelLog,
-    `${stamp} NVRM: Xid (PCI:0000:${slot}:00): 79, GPU has fallen off the bus.\n`,
+    `${stamp} NVRM: Xid (PCI:0000:${slot}:00): 94, pid=1, name=x, Contained: SM (0x1). RST: No, D-RST: No\n`,
   );
   for (;;) {
-    const answer = await fetch(`${to.url.replace(/\/$/, '')}/v1/incidents?code=xid-79&limit=1000`, {
+    const answer = await fetch(`${to.url.replace(/\/$/, '')}/v1/incidents?code=xid-94&limit=1000`, {
       headers: { authorization: `Bearer ${to.token}` },
     });
     const { data } = (await answer.json()) as { data: unknown[] };

@@ -1,2 +1,0 @@
-import { measureIncidentDelay } from './faults/incident-delay.js';
-console.log(JSON.stringify(await measureIncidentDelay()));
