@@ -258,7 +258,7 @@ describe('invoices', () => {
     await sql`UPDATE alerts.verdicts SET billing_class = 'B', revision = 2`.execute(billing.store.db);
     expect((await verifyInvoice(billing.store, closed!.invoiceId!)).match).toBe(true);
     const changed = (await checkPeriod(billing.deps, '2026-03')).find((one) => !one.ok);
-    expect(changed!.findings[0]!.message).toContain('6.00 USD is due now');
+    expect(changed!.findings[0]!.message).toContain('1.50 USD more is due now');
   });
 
   it('verify names the line when a stored amount, an interval or a lease event was tampered with', async () => {

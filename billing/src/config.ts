@@ -31,6 +31,9 @@ const billingSettings = {
   draftIntervalMs: durationMs
     .default(120_000)
     .describe('How often drafts of the running period are brought up to date.'),
+  reconcileIntervalMs: durationMs
+    .default(3_600_000)
+    .describe('How often the books of this month and the last one are checked against their laws.'),
   graceMs: durationMs
     .default(86_400_000)
     .describe('From the end of a period to the first final invoice of it.'),

@@ -134,12 +134,12 @@ describe('conservation', () => {
           faultTimeAt: () => 'exclude' as const,
         };
         const segments = foldLeases(inputs.leaseEvents).flatMap((lease) => lease.segments);
-        const whole = totalsOf(meterLeases(segments, { ...options, cuts: [] }));
-        expect(totalsOf(meterLeases(segments, { ...options, cuts: [cut] }))).toEqual(whole);
+        const whole = totalsOf(meterLeases(segments, { ...options, cutsOf: () => [] }));
+        expect(totalsOf(meterLeases(segments, { ...options, cutsOf: () => [cut] }))).toEqual(whole);
         const halves = [
           interval(inputs.period.start, clamp(cut, inputs)),
           interval(clamp(cut, inputs), inputs.period.end),
-        ].map((within) => totalsOf(meterLeases(segments, { ...options, within, cuts: [] })));
+        ].map((within) => totalsOf(meterLeases(segments, { ...options, within, cutsOf: () => [] })));
         expect(compare(sum(halves.map((half) => half.billed)), whole.billed)).toBe(0);
         // A price that changes to itself cuts the lease into two lines, and charges the same.
         const same = inputs.books.at(-1)!;

@@ -1,5 +1,5 @@
 /** Billing's own work: leases in from the bus and from schedulers, drafts kept current, messages carried out. */
-import type { Clock } from '@poolmeter/domain';
+import { instantFromMs, type Clock } from '@poolmeter/domain';
 import type { EventBus } from '@poolmeter/event-bus';
 import { createOutboxRelay } from '@poolmeter/relational-store';
 import {
@@ -10,13 +10,18 @@ import {
   type Telemetry,
 } from '@poolmeter/service';
 import { topics } from '@poolmeter/telemetry-schema';
+import { checkBudgets } from './budgets/check-budgets.js';
 import type { BillingSettings } from './config.js';
 import type { BillingStore } from './database.js';
+import { lockCustomer } from './invoicing/draft-invoice.js';
 import type { ReaderGroup } from './invoicing/meter-position.js';
+import { billingPeriodAt } from './invoicing/period.js';
 import { refreshDrafts } from './invoicing/refresh-drafts.js';
 import { createLeaseEventConsumer } from './leases/consume-lease-events.js';
 import { lookAtScheduler, type WatchedPool } from './leases/watch-scheduler.js';
 import type { EvidenceSource } from './metering/evidence.js';
+import { reconcile } from './reconciliation/reconcile.js';
+import { customersWithGrants, expireGrants } from './wallets/wallet-store.js';
 
 export interface BillingDeps {
   readonly store: BillingStore;
@@ -41,6 +46,34 @@ export function billingReaderGroups(settings: BillingSettings): ReaderGroup[] {
     { group: settings.pipelineGroup, topics: [topics.gpuSamples, topics.gpuEvents] },
     { group: settings.leaseEventsGroup, topics: [topics.leaseEvents] },
   ];
+}
+
+/** Ends prepaid money whose term is over, and checks the laws of the running month and the one before. */
+async function keepBooks(deps: BillingDeps, signal: AbortSignal): Promise<void> {
+  const { clock, logger, store } = deps;
+  const now = clock.now();
+  for (const customerId of await customersWithGrants(store.db)) {
+    signal.throwIfAborted();
+    await store.transaction(
+      async (trx) => {
+        await lockCustomer(trx, customerId);
+        await expireGrants(trx, customerId, now);
+      },
+      { isolation: 'read committed' },
+    );
+  }
+  const running = billingPeriodAt(now, 'UTC');
+  const before = billingPeriodAt(instantFromMs(running.start - 1), 'UTC');
+  for (const { month } of [before, running]) {
+    signal.throwIfAborted();
+    const { checks, parked } = await reconcile(deps, month);
+    const broken = checks
+      .filter((one) => !one.ok)
+      .map(({ law, findings }) => ({ law, found: findings.length }));
+    if (broken.length > 0) logger.warn({ month, broken }, 'Laws of the books do not hold.');
+    if (parked.length > 0)
+      logger.error({ month, parked }, 'Accounts are parked: nothing is invoiced to them.');
+  }
 }
 
 export function createBilling(deps: BillingDeps): Component {
@@ -75,7 +108,18 @@ export function createBilling(deps: BillingDeps): Component {
       run: async (signal) => {
         const counts = await refreshDrafts({ ...deps, tzdataVersion: timeZoneDataVersion() }, signal);
         if (counts.refreshed + counts.failed > 0) logger.info(counts, 'Invoice drafts are current.');
+        await checkBudgets(deps);
       },
+    }),
+  );
+  parts.add(
+    repeatEvery({
+      name: 'reconciliation',
+      everyMs: settings.reconcileIntervalMs,
+      clock,
+      logger,
+      meter,
+      run: (signal) => keepBooks(deps, signal),
     }),
   );
   return {

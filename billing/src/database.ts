@@ -1,11 +1,12 @@
 /** The tables that billing reads and writes, as migrations/*.sql creates them, and the one view of another schema. */
 import type { MigrationSet, RelationalStore } from '@poolmeter/relational-store';
-import type { Generated, Kysely, Transaction } from 'kysely';
+import type { Generated, Kysely, Selectable, Transaction } from 'kysely';
+import type { CorrectionTables } from './correction-tables.js';
 import type { EventSource, PricingMode } from './leases/recorded-lease-event.js';
 
 type Json = Record<string, unknown>;
 
-export interface InvoiceRow {
+export interface InvoiceTable {
   invoice_id: string;
   issuer_id: string;
   number: string | null;
@@ -28,7 +29,11 @@ export interface InvoiceRow {
   finalized_at: Date | null;
   voided_at: Date | null;
   void_reason: string | null;
+  /** What prepaid money settled when it became final. */
+  wallet_drawn: Generated<string>;
 }
+
+export type InvoiceRow = Selectable<InvoiceTable>;
 
 export interface InvoiceLineRow {
   line_id: string;
@@ -110,7 +115,17 @@ export interface VerdictRow {
   evidence_summary: string;
 }
 
-export interface BillingDatabase {
+export type LedgerEventKind =
+  | 'invoice_finalized'
+  | 'invoice_voided'
+  | 'note_issued'
+  | 'wallet_granted'
+  | 'wallet_drawn'
+  | 'wallet_returned'
+  | 'wallet_expired'
+  | 'payout';
+
+export interface BillingDatabase extends CorrectionTables {
   'billing.customers': {
     customer_id: string;
     current_version: number;
@@ -181,7 +196,7 @@ export interface BillingDatabase {
   'billing.watchers': { pool: string; looked_at: Date };
   'billing.watched_leases': { lease_id: string; pool: string; last_seen_at: Date };
   'billing.issuers': { issuer_id: string; prefix: string; next_number: bigint };
-  'billing.invoices': InvoiceRow;
+  'billing.invoices': InvoiceTable;
   'billing.invoice_lines': InvoiceLineRow;
   'billing.billable_intervals': BillableIntervalRow;
   'billing.pinned_verdicts': { verdict_id: string; revision: bigint; verdict: Json };
@@ -189,8 +204,10 @@ export interface BillingDatabase {
   'billing.ledger_accounts': { account_id: string; kind: string; owner_id: string };
   'billing.ledger_transactions': {
     transaction_id: string;
-    kind: 'invoice_finalized' | 'invoice_voided';
-    invoice_id: string;
+    kind: LedgerEventKind;
+    invoice_id: string | null;
+    /** What the event is about: an invoice, a note, a grant, a payout. */
+    object_id: string;
     occurred_at: Date;
     description: string;
   };

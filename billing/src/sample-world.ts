@@ -1,9 +1,12 @@
 /** A small world for tests: one customer, one book of prices, leases written in one line. */
 import { idFromFacts, instantFromMs, parseInstant, type EpochMs } from '@poolmeter/domain';
+import type { z } from 'zod';
+import { contractSchema } from './files/contracts-file.js';
 import { billingPeriod } from './invoicing/period.js';
 import type { PeriodInputs } from './invoicing/period-inputs.js';
 import { parseShare, type LeaseColumns, type RecordedLeaseEvent } from './leases/recorded-lease-event.js';
 import type { Verdict } from './metering/verdict.js';
+import { contractFrom } from './prices/contract-terms.js';
 import { parseRates, type ContractVersion, type PriceBookVersion } from './rating/price-book.js';
 import { rateSchema } from './rating/rate-json.js';
 
@@ -91,21 +94,18 @@ export function sampleBook(
   };
 }
 
+/** A contract of acme, as contracts.yaml would say it; in force since long ago unless it says otherwise. */
 export function sampleContract(
-  contract: Partial<Omit<ContractVersion, 'rates'>> & { readonly rates?: readonly Record<string, unknown>[] },
+  contract: Partial<z.input<typeof contractSchema>> = {},
+  version = 1,
 ): ContractVersion {
-  return {
-    contractId: 'acme-2026',
-    version: 1,
-    customerId: 'acme',
-    effectiveFrom: parseInstant('2020-01-01T00:00:00Z'),
-    effectiveUntil: undefined,
-    discount: undefined,
-    minimumSpend: undefined,
-    faultTime: 'exclude',
+  const entry = contractSchema.parse({
+    id: 'acme-2026',
+    customer: 'acme',
+    effective_from: '2020-01-01T00:00:00Z',
     ...contract,
-    rates: parseRates((contract.rates ?? []).map((rate) => rateSchema.parse(rate))),
-  };
+  });
+  return contractFrom(entry, version);
 }
 
 export function sampleInputs(
@@ -123,6 +123,8 @@ export function sampleInputs(
     verdicts: [],
     books: [sampleBook([{ per_gpu_hour: '1.00' }])],
     contracts: [],
+    maintenance: [],
+    disputes: [],
     ...inputs,
   };
 }

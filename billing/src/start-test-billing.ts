@@ -13,6 +13,8 @@ import type { ClosingDeps } from './invoicing/finalize-invoice.js';
 import type { Evidence, EvidenceSource } from './metering/evidence.js';
 
 export interface TestBilling {
+  /** Of the database, for processes of their own. */
+  readonly url: string;
   readonly store: BillingStore;
   readonly clock: ManualClock;
   readonly deps: ClosingDeps;
@@ -23,7 +25,9 @@ export interface TestBilling {
 
 /** Telemetry that vouches for every second. */
 const fullEvidence: EvidenceSource = {
-  evidenceOf: (stretch) => Promise.resolve(fullyCovered(stretch.end - stretch.start)),
+  evidenceOf: (stretches) => Promise.resolve(stretches.map((one) => fullyCovered(one.end - one.start))),
+  usedHours: () => Promise.resolve([]),
+  copiesOf: () => Promise.resolve([]),
   samplesOf: (query) =>
     Promise.resolve([
       { gpu_uuid: query.gpuUuid, gpu_instance: query.gpuInstance, ts: new Date(query.start).toISOString() },
@@ -59,6 +63,7 @@ export async function startTestBilling(): Promise<TestBilling> {
     positionWaitMs: 0,
   };
   return {
+    url: server.url,
     store,
     clock,
     deps,
@@ -92,6 +97,9 @@ async function clearTables(store: BillingStore): Promise<void> {
       billing.lease_events, billing.leases, billing.lease_segments, billing.watchers, billing.watched_leases,
       billing.invoices, billing.invoice_lines, billing.billable_intervals, billing.pinned_verdicts,
       billing.period_positions, billing.ledger_accounts, billing.ledger_transactions, billing.ledger_entries,
+      billing.maintenance, billing.holds, billing.parked_accounts, billing.findings, billing.notes,
+      billing.wallet_grants, billing.wallet_movements, billing.budgets, billing.budget_alerts,
+      billing.provider_earnings, billing.exchange_rates, billing.payouts,
       billing.outbox, alerts.verdicts RESTART IDENTITY`.execute(trx);
     await sql`UPDATE billing.issuers SET next_number = 1`.execute(trx);
   });

@@ -112,8 +112,9 @@ export function leaseRoutes(deps: BillingApiDeps): OpenAPIHono<ApiEnv> {
   });
   router.openapi(listLeases, async (c) => {
     const visible = visibleRows(c.get('principal'), { customer: 'customer_id', provider: 'provider_id' });
-    const page = await readLeases(deps.store.db, c.req.valid('query'), visible);
-    if (!prefersCsv(c.req.header('accept') ?? '')) {
+    const isCsv = prefersCsv(c.req.header('accept') ?? '');
+    const page = await readLeases(deps.store.db, c.req.valid('query'), { visible, countingOnly: isCsv });
+    if (!isCsv) {
       return answerList(c, { ...page, data: page.data.map(leaseToJson) });
     }
     const withNext = answerList(c, { ...page, data: [] });
@@ -163,10 +164,16 @@ function badRows({ rejected }: ImportResult): PoolmeterError {
 
 const leaseCursor = z.object({ start: z.int(), id: z.string() });
 
+interface LeaseSelection {
+  readonly visible: { readonly column: 'customer_id' | 'provider_id'; readonly id: string } | undefined;
+  /** The CSV is what an import reads: it would take a cancelled lease for one that counts. */
+  readonly countingOnly: boolean;
+}
+
 async function readLeases(
   db: BillingReader,
   query: z.output<typeof leaseFilter>,
-  visible: { readonly column: 'customer_id' | 'provider_id'; readonly id: string } | undefined,
+  { visible, countingOnly }: LeaseSelection,
 ): Promise<Page<LeaseRecord>> {
   let select = db
     .selectFrom('billing.leases')
@@ -176,6 +183,7 @@ async function readLeases(
     .orderBy('lease_id')
     .limit(query.limit + 1);
   if (visible !== undefined) select = select.where(visible.column, '=', visible.id);
+  if (countingOnly) select = select.where('state', 'in', ['running', 'ended']);
   for (const column of ['customer_id', 'pool', 'gpu_uuid', 'state'] as const) {
     const wanted = query[column];
     if (wanted !== undefined) select = select.where(column, '=', wanted);

@@ -1,4 +1,4 @@
-/** `/v1/ledger` and `/v1/reconciliation`: for operators. */
+/** `/v1/ledger`: for operators. */
 import { createRoute, z, type OpenAPIHono } from '@hono/zod-openapi';
 import { Money } from '@poolmeter/domain';
 import {
@@ -20,9 +20,7 @@ import {
 import { sql } from 'kysely';
 import { instantText } from '../copies/row-copies.js';
 import type { BillingReader } from '../database.js';
-import { checkPeriod } from '../reconciliation/check-period.js';
 import type { BillingApiDeps } from './billing-api-deps.js';
-import { answer } from './wire-schemas.js';
 
 const accountSchema = z
   .object({
@@ -37,7 +35,8 @@ const transactionSchema = z
   .object({
     id: z.string(),
     kind: z.string(),
-    invoice_id: z.string(),
+    invoice_id: z.string().nullable(),
+    object_id: z.string(),
     occurred_at: instantSchema,
     description: z.string(),
     entries: z.array(z.object({ account_id: z.string(), amount: moneySchema })),
@@ -63,49 +62,12 @@ const listTransactions = createRoute({
   responses: listResponses(transactionSchema),
 });
 
-const reconcile = createRoute({
-  method: 'get',
-  path: '/v1/reconciliation',
-  summary: 'Checks the conservation laws of a month on what is stored',
-  middleware: [operatorOnly(), requireScope('reconciliation:read')],
-  request: {
-    query: z.object({ period: z.string().regex(/^\d{4}-\d{2}$/, 'write a month such as 2026-03') }),
-  },
-  responses: answer(
-    z.object({
-      period: z.string(),
-      ok: z.boolean(),
-      checks: z.array(
-        z.object({
-          law: z.string(),
-          ok: z.boolean(),
-          checked: z.int(),
-          findings: z.array(z.object({ object_id: z.string(), message: z.string() })),
-        }),
-      ),
-    }),
-    'Every law, and what breaks it.',
-  ),
-});
-
 export function ledgerRoutes(deps: BillingApiDeps): OpenAPIHono<ApiEnv> {
   const router = createRouter();
   router.openapi(listAccounts, async (c) => answerList(c, page(await readAccounts(deps.store.db), null)));
   router.openapi(listTransactions, async (c) =>
     answerList(c, await readTransactions(deps.store.db, c.req.valid('query'))),
   );
-  router.openapi(reconcile, async (c) => {
-    const { period } = c.req.valid('query');
-    const checks = await checkPeriod(deps, period);
-    return c.json(
-      {
-        period,
-        ok: checks.every((one) => one.ok),
-        checks: checks.map((one) => ({ ...one, findings: [...one.findings] })),
-      },
-      200,
-    );
-  });
   return router;
 }
 
@@ -167,6 +129,7 @@ async function readTransactions(
     id: row.transaction_id,
     kind: row.kind,
     invoice_id: row.invoice_id,
+    object_id: row.object_id,
     occurred_at: instantText(row.occurred_at),
     description: row.description,
     entries: entries

@@ -103,6 +103,8 @@ export const invoiceSummarySchema = z
     subtotal: moneySchema,
     tax: moneySchema,
     total: moneySchema,
+    wallet_drawn: moneySchema.openapi({ description: 'Settled by prepaid money when it became final.' }),
+    amount_due: moneySchema,
     holds: z.array(z.record(z.string(), z.unknown())),
     input_digest: z.string(),
     created_at: instantSchema,

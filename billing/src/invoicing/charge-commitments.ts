@@ -9,6 +9,8 @@ import type { PeriodInputs } from './period-inputs.js';
 
 export interface CommitmentCharges {
   readonly lines: readonly InvoiceLine[];
+  /** The part of them that is an absolute discount on usage; zero or negative. */
+  readonly discount: Money;
   readonly holds: readonly Hold[];
 }
 
@@ -19,22 +21,31 @@ export interface CommitmentCharges {
 export function chargeCommitments(inputs: PeriodInputs, charged: Money): CommitmentCharges {
   const touching = inputs.contracts.filter((contract) => touchesPeriod(contract, inputs));
   const committing = touching.filter((contract) => commits(contract));
-  if (committing.length === 0) return { lines: [], holds: [] };
+  const none = Money.zero(charged.currency);
+  if (committing.length === 0) return { lines: [], discount: none, holds: [] };
   const [contract] = committing;
   const covers =
     contract !== undefined &&
     touching.length === 1 &&
     contract.effectiveFrom <= inputs.period.start &&
     (contract.effectiveUntil === undefined || contract.effectiveUntil >= inputs.period.end);
-  if (!covers) return { lines: [], holds: [partialPeriod(committing)] };
+  if (!covers) return { lines: [], discount: none, holds: [partialPeriod(committing)] };
   const hours = committedHoursLines(contract, inputs);
-  const due = Money.sum([charged, ...hours.map((line) => line.amount)], charged.currency);
-  return { lines: [...hours, ...minimumLine(contract, due, inputs)], holds: [] };
+  const off = discountAmountLine(contract, charged);
+  const discount = Money.sum(
+    off.map((line) => line.amount),
+    charged.currency,
+  );
+  const due = Money.sum([charged, discount, ...hours.map((line) => line.amount)], charged.currency);
+  const lines = [...off, ...hours, ...minimumLine(contract, due, inputs), ...feeLines(contract, charged)];
+  return { lines, discount, holds: [] };
 }
 
 function commits(contract: ContractVersion): boolean {
   return (
     contract.minimumSpend !== undefined ||
+    contract.discountAmount !== undefined ||
+    contract.fees.length > 0 ||
     contract.rates.some((rate) => rate.shape.kind === 'committed_hours')
   );
 }
@@ -74,6 +85,47 @@ function committedHoursLines(contract: ContractVersion, inputs: PeriodInputs): I
       },
     ];
   });
+}
+
+/** An absolute discount takes charges to zero at most: it never pays anything out. */
+function discountAmountLine(contract: ContractVersion, charged: Money): InvoiceLine[] {
+  if (contract.discountAmount === undefined) return [];
+  const agreed = Money.of(contract.discountAmount, charged.currency);
+  const amount = agreed.compare(charged) > 0 ? charged : agreed;
+  if (amount.isZero() || amount.isNegative()) return [];
+  return [
+    {
+      ...plainLine(contract),
+      key: `discount-amount:${contract.contractId}`,
+      kind: 'discount',
+      description: `Discount of ${agreed.toString()} on the charges of the period`,
+      amount: amount.negated(),
+      formula: `−min(${agreed.toAmountText()}, ${charged.toAmountText()})`,
+    },
+  ];
+}
+
+/** Flat fees come on top of a minimum spend, which is about usage. */
+function feeLines(contract: ContractVersion, charged: Money): InvoiceLine[] {
+  return contract.fees.map((fee) => ({
+    ...plainLine(contract),
+    key: `fee:${contract.contractId}:${fee.id}`,
+    kind: 'fee',
+    description: fee.description,
+    amount: Money.of(fee.amount, charged.currency),
+    formula: `${fee.amount} per period`,
+  }));
+}
+
+function plainLine(contract: ContractVersion) {
+  return {
+    gpuTime: NO_GPU_TIME,
+    unitPrice: undefined,
+    priceVersion: `contract ${contract.contractId} version ${contract.version}`,
+    parts: [],
+    intervals: [],
+    details: {},
+  } as const;
 }
 
 /** Only a whole period can fall short of a minimum: a draft of a running one shows none. */

@@ -1,14 +1,11 @@
 /** The whole invoice from its inputs: charges, adjustments of closed periods, tax and totals. Pure. */
 import {
-  add,
   digestOf,
   formatFraction,
   minus,
   Money,
   NO_GPU_TIME,
-  negate,
   sum,
-  ZERO,
   type Fraction,
   type GpuTime,
 } from '@poolmeter/domain';
@@ -18,6 +15,7 @@ import { plainDecimal } from '../rating/plain-decimal.js';
 import { applyTax, type TaxProfile } from '../rating/tax.js';
 import { chargePeriod } from './charge-period.js';
 import type { Hold, InvoiceLine, PeriodCharges } from './invoice-line.js';
+import { subtractBases, sumBases } from './provider-basis.js';
 import { digestOfPeriodInputs, type PeriodInputs } from './period-inputs.js';
 
 /** What earlier invoices corrected in a closed period already. */
@@ -52,6 +50,9 @@ export interface ComputedInvoice {
   readonly tax: Money;
   readonly total: Money;
   readonly providerBasis: ReadonlyMap<string, Fraction>;
+  readonly providerFaults: ReadonlyMap<string, Fraction>;
+  /** Of the subtotal, what was credited for broken promises; zero or negative. */
+  readonly slaCredits: Money;
   readonly inputDigest: string;
 }
 
@@ -71,7 +72,12 @@ export function computeInvoice(inputs: InvoiceInputs): ComputedInvoice {
     intervals: charges.intervals,
     holds: [...charges.holds, ...adjustments.flatMap(({ holds }) => holds)],
     ...totals,
-    providerBasis: sumBasis([charges.providerBasis, ...adjustments.map(({ basis }) => basis)]),
+    providerBasis: sumBases([charges.providerBasis, ...adjustments.map(({ basis }) => basis)]),
+    providerFaults: charges.providerFaults,
+    slaCredits: Money.sum(
+      charges.lines.filter((line) => line.kind === 'sla_credit').map((line) => line.amount),
+      customer.currency,
+    ),
     inputDigest: digestOfInvoiceInputs(inputs),
   };
 }
@@ -109,10 +115,9 @@ function adjustPeriod(closed: ClosedPeriod): Adjustment {
   const amount = now.net.minus(then.net).minus(earlier);
   const before = sum([billedTime(then), ...closed.earlier.map((one) => one.gpuTime)]);
   const gpuTime = minus(billedTime(now), before) as GpuTime;
-  const basis = sumBasis([
-    now.providerBasis,
-    negated(then.providerBasis),
-    ...closed.earlier.map((one) => negated(one.providerBasis)),
+  const basis = subtractBases(now.providerBasis, [
+    then.providerBasis,
+    ...closed.earlier.map((one) => one.providerBasis),
   ]);
   if (amount.isZero() && gpuTime.numerator === 0n) return { line: undefined, holds: now.holds, basis };
   return {
@@ -198,16 +203,4 @@ function taxLine(tax: Money, profile: TaxProfile | undefined, net: Money): Invoi
       details: { rate: plainDecimal(profile.rate) },
     },
   ];
-}
-
-function sumBasis(all: readonly ReadonlyMap<string, Fraction>[]): Map<string, Fraction> {
-  const total = new Map<string, Fraction>();
-  for (const [provider, basis] of all.flatMap((one) => [...one])) {
-    total.set(provider, add(total.get(provider) ?? ZERO, basis));
-  }
-  return total;
-}
-
-function negated(basis: ReadonlyMap<string, Fraction>): Map<string, Fraction> {
-  return new Map([...basis].map(([provider, value]) => [provider, negate(value)]));
 }

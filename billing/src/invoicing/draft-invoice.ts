@@ -50,23 +50,20 @@ export async function computeCurrent(deps: InvoicingDeps, wanted: InvoiceOf): Pr
   return { ...loaded, invoice: computeInvoice(loaded.inputs), now };
 }
 
-const PARALLEL_LOOKUPS = 4;
-
-/** Asks telemetry about every interval, a few at a time. */
+/** Asks telemetry about every interval at once. */
 export async function lookUpEvidence(
   source: EvidenceSource,
   intervals: readonly MeteredInterval[],
 ): Promise<EvidenceByInterval> {
-  const found = new Map<string, Evidence>();
-  const waiting = [...intervals];
-  const work = async () => {
-    for (let one = waiting.pop(); one !== undefined; one = waiting.pop()) {
-      const { gpuUuid, gpuInstance } = one.lease;
-      found.set(one.intervalId, await source.evidenceOf({ gpuUuid, gpuInstance, ...one.span }));
-    }
-  };
-  await Promise.all(Array.from({ length: PARALLEL_LOOKUPS }, work));
-  return found;
+  const found = await source.evidenceOf(
+    intervals.map(({ lease, span }) => ({
+      gpuUuid: lease.gpuUuid,
+      gpuInstance: lease.gpuInstance,
+      start: span.start,
+      end: span.end,
+    })),
+  );
+  return new Map(intervals.map((one, index) => [one.intervalId, found[index] as Evidence]));
 }
 
 /** Locks a customer for writing invoices; gives the revision that it is at. */

@@ -4,8 +4,14 @@ import { sumTimes, type MeteredInterval } from '../metering/meter-leases.js';
 import type { InvoiceLine } from './invoice-line.js';
 import type { PeriodInputs } from './period-inputs.js';
 import { worthOf } from './priced-groups.js';
+import type { PriceFinder } from '../rating/find-price.js';
 
-export function excludedLines(intervals: readonly MeteredInterval[], inputs: PeriodInputs): InvoiceLine[] {
+interface ExcludingWorld {
+  readonly inputs: PeriodInputs;
+  readonly prices: PriceFinder;
+}
+
+export function excludedLines(intervals: readonly MeteredInterval[], world: ExcludingWorld): InvoiceLine[] {
   const byIncident = new Map<string, MeteredInterval[]>();
   for (const one of intervals) {
     const incidents = [...new Set(one.verdicts.map((verdict) => verdict.incidentId))].sort();
@@ -16,10 +22,14 @@ export function excludedLines(intervals: readonly MeteredInterval[], inputs: Per
   }
   return [...byIncident]
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([key, members]) => excludedLine(key, members, inputs));
+    .map(([key, members]) => excludedLine(key, members, world));
 }
 
-function excludedLine(key: string, intervals: readonly MeteredInterval[], inputs: PeriodInputs): InvoiceLine {
+function excludedLine(
+  key: string,
+  intervals: readonly MeteredInterval[],
+  { inputs, prices }: ExcludingWorld,
+): InvoiceLine {
   const { currency } = inputs.customer;
   const verdicts = [
     ...new Map(intervals.flatMap((one) => one.verdicts).map((one) => [one.verdictId, one])).values(),
@@ -47,7 +57,7 @@ function excludedLine(key: string, intervals: readonly MeteredInterval[], inputs
         policy_version: verdict.policyVersion,
         evidence: verdict.evidenceSummary,
       })),
-      not_charged: worthOf(intervals, inputs)?.toJSON() ?? null,
+      not_charged: worthOf(intervals, { prices, currency })?.toJSON() ?? null,
     },
   };
 }

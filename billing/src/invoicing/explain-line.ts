@@ -50,16 +50,13 @@ async function lookUpLine(
     .limit(INTERVALS_LOOKED_UP_MAX + 1)
     .execute();
   if (rows.length === 0 || rows.length > INTERVALS_LOOKED_UP_MAX) return null;
-  const found = [];
-  for (const row of rows) {
-    found.push(
-      await evidence.evidenceOf({
-        gpuUuid: row.gpu_uuid,
-        gpuInstance: row.gpu_instance,
-        start: instantFromMs(row.started_at.getTime()),
-        end: instantFromMs(row.ended_at.getTime()),
-      }),
-    );
-  }
+  const found = await evidence.evidenceOf(
+    rows.map((row) => ({
+      gpuUuid: row.gpu_uuid,
+      gpuInstance: row.gpu_instance,
+      start: instantFromMs(row.started_at.getTime()),
+      end: instantFromMs(row.ended_at.getTime()),
+    })),
+  );
   return evidenceToJson(combineEvidence(found));
 }

@@ -10,6 +10,8 @@ import {
 import type { BillingTransaction } from '../database.js';
 import { bookTransaction } from '../ledger/ledger-store.js';
 import { postInvoice } from '../ledger/post-invoice.js';
+import { recordEarnings } from '../payouts/provider-earnings.js';
+import { settleFromWallet } from '../wallets/wallet-store.js';
 import {
   computeCurrent,
   findFinal,
@@ -57,30 +59,44 @@ export async function finalizeInvoice(
   record: RecordChange,
 ): Promise<FinalizedInvoice> {
   for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
-    const known = await findFinal(deps.store.db, wanted);
-    if (known !== undefined) return { invoiceId: known, isNew: false };
-    const computation = await computeCurrent(deps, wanted);
-    const busPositions = await refuseTooEarly(deps, computation);
-    refuseEmpty(computation);
-    refuseHolds(computation);
-    const evidence = await lookUpEvidence(deps.evidence, computation.invoice.intervals);
-    const done = await close(deps, { wanted, computation, evidence, busPositions, record });
+    const prepared = await prepareClosing(deps, wanted);
+    if ('invoiceId' in prepared) return prepared;
+    const evidence = await lookUpEvidence(deps.evidence, prepared.computation.invoice.intervals);
+    const done = await closePrepared(deps, { wanted, ...prepared, evidence, record });
     if (done !== undefined) return done;
   }
   const message = `The invoices of ${wanted.customerId} kept changing while ${wanted.month} was closed: try again.`;
   throw new PoolmeterError('input.conflict', message, { retriable: true });
 }
 
-interface Closing {
-  readonly wanted: InvoiceOf;
+/** An invoice that may become final as it is. */
+export interface PreparedClosing {
   readonly computation: Computation;
-  readonly evidence: EvidenceByInterval;
   readonly busPositions: BusPositions;
+}
+
+/** Computes the invoice and refuses it when anything stands against it. Writes nothing. */
+export async function prepareClosing(
+  deps: ClosingDeps,
+  wanted: InvoiceOf,
+): Promise<PreparedClosing | FinalizedInvoice> {
+  const known = await findFinal(deps.store.db, wanted);
+  if (known !== undefined) return { invoiceId: known, isNew: false };
+  const computation = await computeCurrent(deps, wanted);
+  const busPositions = await refuseTooEarly(deps, computation);
+  refuseEmpty(computation);
+  refuseHolds(computation);
+  return { computation, busPositions };
+}
+
+export interface Closing extends PreparedClosing {
+  readonly wanted: InvoiceOf;
+  readonly evidence: EvidenceByInterval;
   readonly record: RecordChange;
 }
 
 /** Undefined when another invoice of the customer became final meanwhile: its adjustments must be seen first. */
-function close(deps: ClosingDeps, closing: Closing): Promise<FinalizedInvoice | undefined> {
+export function closePrepared(deps: ClosingDeps, closing: Closing): Promise<FinalizedInvoice | undefined> {
   const { wanted, computation, record } = closing;
   return deps.store.transaction(
     async (trx) => {
@@ -88,6 +104,7 @@ function close(deps: ClosingDeps, closing: Closing): Promise<FinalizedInvoice | 
       const known = await findFinal(trx, wanted);
       if (known !== undefined) return { invoiceId: known, isNew: false };
       if (revision !== computation.invoiceRevision) return undefined;
+      await refuseParked(trx, wanted.customerId);
       const invoiceId = await storeDraft(trx, deps, { ...closing, mark: '' });
       await trx
         .updateTable('billing.customers')
@@ -97,11 +114,18 @@ function close(deps: ClosingDeps, closing: Closing): Promise<FinalizedInvoice | 
       // The issuer's row is locked last and until the commit: numbers follow the order of commits, without a gap.
       const number = await takeNumber(trx);
       await bookInvoice(trx, { invoiceId, number, computation });
+      const drawn = await settleFromWallet(trx, {
+        invoiceId,
+        customerId: wanted.customerId,
+        total: computation.invoice.total,
+        now: computation.now,
+      });
       await trx
         .updateTable('billing.invoices')
         .set({
           status: 'final',
           number,
+          wallet_drawn: drawn.toAmountText(),
           finalized_at: new Date(computation.now),
           updated_at: new Date(computation.now),
         })
@@ -119,11 +143,27 @@ function close(deps: ClosingDeps, closing: Closing): Promise<FinalizedInvoice | 
   );
 }
 
-async function takeNumber(trx: BillingTransaction): Promise<string> {
+/** A law did not hold on this account: nothing is invoiced until somebody has looked (billing rule 17). */
+async function refuseParked(trx: BillingTransaction, customerId: string): Promise<void> {
+  const parked = await trx
+    .selectFrom('billing.parked_accounts')
+    .select(['law', 'reason'])
+    .where('customer_id', '=', customerId)
+    .executeTakeFirst();
+  if (parked === undefined) return;
+  throw new PoolmeterError(
+    'invoice.held',
+    `The account of ${customerId} is parked: ${parked.reason} Mend that and release it.`,
+    { details: { customer_id: customerId, law: parked.law } },
+  );
+}
+
+/** The issuer's row is locked until the commit: a number that is taken is used, or nobody took it. */
+export async function takeNumber(trx: BillingTransaction, issuerId = 'default'): Promise<string> {
   const issuer = await trx
     .updateTable('billing.issuers')
     .set((expression) => ({ next_number: expression('next_number', '+', 1n) }))
-    .where('issuer_id', '=', 'default')
+    .where('issuer_id', '=', issuerId)
     .returning(['prefix', 'next_number'])
     .executeTakeFirstOrThrow();
   return `${issuer.prefix}${(issuer.next_number - 1n).toString().padStart(6, '0')}`;
@@ -134,22 +174,37 @@ async function bookInvoice(
   booked: { readonly invoiceId: string; readonly number: string; readonly computation: Computation },
 ): Promise<void> {
   const { invoice, inputs, now } = booked.computation;
-  const providers = await trx
-    .selectFrom('billing.providers')
-    .select(['provider_id', 'payout_share'])
-    .execute();
-  const payoutShares = new Map(
-    providers.flatMap((row): [string, Fraction][] =>
-      row.payout_share === null ? [] : [[row.provider_id, parseFraction(row.payout_share)]],
-    ),
-  );
+  const payoutShares = await readPayoutShares(trx);
   await bookTransaction(trx, {
     kind: 'invoice_finalized',
+    objectId: booked.invoiceId,
     invoiceId: booked.invoiceId,
     occurredAt: now,
     description: `Invoice ${booked.number} to ${inputs.current.customer.customerId} for ${inputs.current.period.month}`,
     entries: postInvoice({ ...invoice, customerId: inputs.current.customer.customerId, payoutShares }),
   });
+  await recordEarnings(trx, {
+    ...invoice,
+    objectId: booked.invoiceId,
+    invoiceId: booked.invoiceId,
+    month: inputs.current.period.month,
+    currency: inputs.current.customer.currency,
+    payoutShares,
+    now,
+  });
+}
+
+/** What is agreed with each provider now; the ledger keeps what was booked by it. */
+export async function readPayoutShares(trx: BillingTransaction): Promise<Map<string, Fraction>> {
+  const providers = await trx
+    .selectFrom('billing.providers')
+    .select(['provider_id', 'payout_share'])
+    .execute();
+  return new Map(
+    providers.flatMap((row): [string, Fraction][] =>
+      row.payout_share === null ? [] : [[row.provider_id, parseFraction(row.payout_share)]],
+    ),
+  );
 }
 
 async function refuseTooEarly(deps: ClosingDeps, { inputs, now }: Computation): Promise<BusPositions> {

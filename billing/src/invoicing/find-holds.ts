@@ -1,30 +1,36 @@
 /** What keeps an invoice from being final: undecided faults, overlapping leases, GPUs without a price (rule 7a). */
+import { Money, NO_GPU_TIME } from '@poolmeter/domain';
 import { sumTimes, type MeteredInterval } from '../metering/meter-leases.js';
 import type { Hold } from './invoice-line.js';
 import type { PeriodInputs } from './period-inputs.js';
 import { worthOf } from './priced-groups.js';
+import type { PriceFinder } from '../rating/find-price.js';
 
-/** One hold per undecided incident, and one per overlap. */
-export function holdsOf(intervals: readonly MeteredInterval[], inputs: PeriodInputs): Hold[] {
-  const held = intervals.filter((one) => one.outcome === 'held');
+interface HoldingWorld {
+  readonly inputs: PeriodInputs;
+  readonly prices: PriceFinder;
+}
+
+/** Of held intervals: one hold per undecided incident, and one per overlap. */
+export function holdsOf(held: readonly MeteredInterval[], world: HoldingWorld): Hold[] {
   const disputed = held.filter((one) => one.overlapsWith.length > 0);
   const undecided = held.filter((one) => one.overlapsWith.length === 0);
   const overlaps = groupBy(disputed, (one) => one.lease.leaseId);
   const incidents = groupBy(undecided, (one) => one.verdicts.map((verdict) => verdict.incidentId).join(' '));
   return [
-    ...incidents.map(([, members]) => incidentHold(members, inputs)),
-    ...overlaps.map(([, members]) => overlapHold(members, inputs)),
+    ...incidents.map(([, members]) => incidentHold(members, world)),
+    ...overlaps.map(([, members]) => overlapHold(members, world)),
   ];
 }
 
-function incidentHold(members: readonly MeteredInterval[], inputs: PeriodInputs): Hold {
+function incidentHold(members: readonly MeteredInterval[], world: HoldingWorld): Hold {
   const verdicts = members.flatMap((one) => one.verdicts);
   const incidentIds = [...new Set(verdicts.map((verdict) => verdict.incidentId))].sort();
   return {
     reason: 'incident_not_final',
     description: `Incident ${incidentIds.join(', ')} (${verdicts[0]?.code ?? ''}) is not classified yet.`,
     gpuTime: sumTimes(members.map((one) => one.gpuTime)),
-    blocked: worthOf(members, inputs),
+    blocked: worthIn(members, world),
     suggestedOwner: 'operations',
     clearedBy: 'a billing class of B or C for the incident',
     leaseIds: leaseIdsOf(members),
@@ -32,19 +38,37 @@ function incidentHold(members: readonly MeteredInterval[], inputs: PeriodInputs)
   };
 }
 
-function overlapHold(members: readonly MeteredInterval[], inputs: PeriodInputs): Hold {
+function overlapHold(members: readonly MeteredInterval[], world: HoldingWorld): Hold {
   const leaseId = members[0]?.lease.leaseId ?? '';
   const others = [...new Set(members.flatMap((one) => one.overlapsWith))].sort();
   return {
     reason: 'charge_disputed',
     description: `Lease ${leaseId} overlaps with ${others.join(', ')} on GPU ${members[0]?.lease.gpuUuid ?? ''}.`,
     gpuTime: sumTimes(members.map((one) => one.gpuTime)),
-    blocked: worthOf(members, inputs),
+    blocked: worthIn(members, world),
     suggestedOwner: 'finance',
     clearedBy: 'an end, amendment or cancellation of one of the leases',
     leaseIds: [leaseId, ...others],
     incidentIds: [],
   };
+}
+
+function worthIn(members: readonly MeteredInterval[], { inputs, prices }: HoldingWorld) {
+  return worthOf(members, { prices, currency: inputs.customer.currency });
+}
+
+/** What people objected to. */
+export function disputeHolds({ disputes, customer }: PeriodInputs): Hold[] {
+  return disputes.map((dispute) => ({
+    reason: dispute.reason,
+    description: dispute.description,
+    gpuTime: NO_GPU_TIME,
+    blocked: dispute.blocked === undefined ? undefined : Money.of(dispute.blocked, customer.currency),
+    suggestedOwner: dispute.owner,
+    clearedBy: `${dispute.clearedBy}, then release hold ${dispute.holdId}`,
+    leaseIds: [],
+    incidentIds: dispute.incidentIds,
+  }));
 }
 
 /** A GPU without a price is never charged as zero. */

@@ -24,7 +24,7 @@ export interface InvoiceLine {
   readonly details: Readonly<Record<string, unknown>>;
 }
 
-type HoldReason =
+export type HoldReason =
   | 'terms_mismatch'
   | 'meter_incomplete'
   | 'incident_not_final'
@@ -58,4 +58,6 @@ export interface PeriodCharges {
   readonly net: Money;
   /** What each provider's hardware earned, exact: the basis of payouts. */
   readonly providerBasis: ReadonlyMap<string, Fraction>;
+  /** What it would have earned beside, had it not failed: shown as claw-back on statements. */
+  readonly providerFaults: ReadonlyMap<string, Fraction>;
 }

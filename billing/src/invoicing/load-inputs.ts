@@ -12,11 +12,13 @@ import type { ClosedPeriod, EarlierAdjustment, InvoiceInputs } from './compute-i
 import {
   basisFromJson,
   parseManifest,
+  parsePinnedPeriod,
   periodOf,
   type Manifest,
   type PinnedEarlier,
   type PinnedPeriod,
 } from './manifest.js';
+import { readDisputes, readMaintenance, readPinnedMaintenance } from './load-terms-inputs.js';
 import type { BillingPeriod } from './period.js';
 import type { CustomerVersion, OverlappingLease, PeriodInputs } from './period-inputs.js';
 
@@ -46,6 +48,7 @@ async function loadPeriod(
     await readPriceBooks(db),
     await readContracts(db, customer.customerId),
   ];
+  const inForce = contracts.filter((contract) => contract.effectiveFrom < period.end);
   return {
     customer,
     period,
@@ -55,7 +58,9 @@ async function loadPeriod(
     overlapping,
     verdicts,
     books: books.filter((book) => book.currency === customer.currency && book.effectiveFrom < period.end),
-    contracts: contracts.filter((contract) => contract.effectiveFrom < period.end),
+    contracts: inForce,
+    maintenance: await readMaintenance(db, { period, contracts: inForce }),
+    disputes: await readDisputes(db, { customerId: customer.customerId, month: period.month }),
   };
 }
 
@@ -93,12 +98,19 @@ async function loadClosedPeriods(db: BillingReader, current: PeriodInputs): Prom
     const usage = { customerId: pinned.customer_id, period: then.period, position: current.leasePosition };
     const leaseEvents = await readEventsForPeriod(db, usage);
     const overlapping = await readOverlapping(db, leaseEvents);
+    const last = await readLastCorrection(db, invoice.invoice_id);
+    const verdicts = last === undefined ? then.verdicts : await readPinnedVerdicts(db, last.verdicts);
     closed.push({
       invoiceId: invoice.invoice_id,
       number: invoice.number ?? '',
       then,
-      now: adjustedPeriod(then, { leaseEvents, overlapping, leasePosition: current.leasePosition }),
-      earlier: await readEarlierAdjustments(db, invoice.invoice_id, pinned.currency),
+      now: adjustedPeriod(then, {
+        leaseEvents,
+        overlapping,
+        leasePosition: current.leasePosition,
+        verdicts,
+      }),
+      earlier: await readEarlier(db, { invoiceId: invoice.invoice_id, currency: pinned.currency }),
     });
   }
   return closed;
@@ -118,10 +130,15 @@ async function hasLaterEvents(db: BillingReader, pinned: PinnedPeriod, position:
   return rows.length > 0;
 }
 
-async function readEarlierAdjustments(
+interface CorrectedInvoice {
+  readonly invoiceId: string;
+  readonly currency: string;
+}
+
+/** What adjustments on later invoices, and notes, charged for a period already. */
+export async function readEarlier(
   db: BillingReader,
-  invoiceId: string,
-  currency: string,
+  { invoiceId, currency }: CorrectedInvoice,
 ): Promise<EarlierAdjustment[]> {
   const rows = await db
     .selectFrom('billing.invoice_lines as l')
@@ -131,17 +148,61 @@ async function readEarlierAdjustments(
     .where('i.status', '=', 'final')
     .orderBy('i.period_start')
     .execute();
-  return rows.map((row) =>
-    earlierFromPinned(
-      {
-        line_id: row.line_id,
-        amount: row.amount,
-        gpu_ms: row.gpu_ms,
-        provider_basis: row.details['provider_basis'] as Record<string, string>,
-      },
-      currency,
-    ),
-  );
+  const notes = await db
+    .selectFrom('billing.notes as n')
+    .innerJoin('billing.invoices as i', 'i.invoice_id', 'n.invoice_id')
+    .select(['n.note_id', 'n.subtotal', 'n.total', 'n.gpu_ms', 'n.provider_basis', 'n.manifest'])
+    .where('n.invoice_id', '=', invoiceId)
+    .orderBy('n.sequence')
+    .execute();
+  const adjustments = rows.map((row) => ({
+    line_id: row.line_id,
+    amount: row.amount,
+    gpu_ms: row.gpu_ms,
+    provider_basis: row.details['provider_basis'] as Record<string, string>,
+  }));
+  const noted: PinnedEarlier[] = [];
+  for (const note of notes) {
+    const { customer_id, customer_version } = parsePinnedPeriod(note.manifest);
+    const version = { customerId: customer_id, version: customer_version, currency };
+    const { tax } = await readCustomerVersion(db, version);
+    // Lines contain an inclusive tax, so what a note charged beside them does too.
+    const amount = tax?.inclusive === true ? note.total : note.subtotal;
+    noted.push({ line_id: note.note_id, amount, gpu_ms: note.gpu_ms, provider_basis: note.provider_basis });
+  }
+  return [...adjustments, ...noted].map((one) => earlierFromPinned(one, currency));
+}
+
+/** The period as the last adjustment or note about it was computed; undefined when there is none. */
+export async function readLastCorrection(
+  db: BillingReader,
+  invoiceId: string,
+): Promise<PinnedPeriod | undefined> {
+  const adjusting = await db
+    .selectFrom('billing.invoice_lines as l')
+    .innerJoin('billing.invoices as i', 'i.invoice_id', 'l.invoice_id')
+    .select(['i.manifest', 'i.finalized_at as at'])
+    .where('l.corrects', '=', invoiceId)
+    .where('i.status', '=', 'final')
+    .orderBy('i.finalized_at', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+  const note = await db
+    .selectFrom('billing.notes')
+    .select(['manifest', 'issued_at as at'])
+    .where('invoice_id', '=', invoiceId)
+    .orderBy('sequence', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+  const adjusted =
+    adjusting === undefined
+      ? undefined
+      : parseManifest(adjusting.manifest).closed.find((one) => one.invoice_id === invoiceId)?.now;
+  if (note === undefined) return adjusted;
+  const noted = parsePinnedPeriod(note.manifest);
+  if (adjusted === undefined) return noted;
+  // Usage only grows, and each of the two kept what it did not change: the later one knows more of both.
+  return BigInt(adjusted.lease_position) > BigInt(noted.lease_position) ? adjusted : noted;
 }
 
 function earlierFromPinned(pinned: PinnedEarlier, currency: string): EarlierAdjustment {
@@ -168,7 +229,7 @@ export async function loadPinnedInputs(db: BillingReader, manifest: Manifest): P
   return { current: await loadPinnedPeriod(db, manifest.current), closed };
 }
 
-async function loadPinnedPeriod(db: BillingReader, pinned: PinnedPeriod): Promise<PeriodInputs> {
+export async function loadPinnedPeriod(db: BillingReader, pinned: PinnedPeriod): Promise<PeriodInputs> {
   const period = periodOf(pinned);
   const position = BigInt(pinned.lease_position);
   const customerId = pinned.customer_id;
@@ -189,5 +250,7 @@ async function loadPinnedPeriod(db: BillingReader, pinned: PinnedPeriod): Promis
     verdicts: await readPinnedVerdicts(db, pinned.verdicts),
     books: await readPriceBooks(db, pinned.price_books),
     contracts: await readContracts(db, customerId, pinned.contracts),
+    maintenance: await readPinnedMaintenance(db, pinned.maintenance),
+    disputes: [],
   };
 }

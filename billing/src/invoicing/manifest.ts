@@ -19,6 +19,7 @@ const pinnedPeriodSchema = z.object({
   verdicts: z.array(z.object({ verdict_id: z.string(), revision: z.string() })),
   price_books: z.array(z.int()),
   contracts: z.array(z.object({ contract_id: z.string(), version: z.int() })),
+  maintenance: z.array(z.string()).default([]),
 });
 
 const earlierSchema = z.object({
@@ -59,6 +60,10 @@ export function parseManifest(stored: unknown): Manifest {
   return manifestSchema.parse(stored);
 }
 
+export function parsePinnedPeriod(stored: unknown): PinnedPeriod {
+  return pinnedPeriodSchema.parse(stored);
+}
+
 export function parseBusPositions(stored: unknown): BusPositions {
   return busPositionsSchema.parse(stored);
 }
@@ -93,7 +98,7 @@ export function manifestOf(inputs: InvoiceInputs, facts: ManifestFacts): Manifes
   };
 }
 
-function pinPeriod(inputs: PeriodInputs): PinnedPeriod {
+export function pinPeriod(inputs: PeriodInputs): PinnedPeriod {
   return {
     customer_id: inputs.customer.customerId,
     customer_version: inputs.customer.version,
@@ -114,6 +119,7 @@ function pinPeriod(inputs: PeriodInputs): PinnedPeriod {
     })),
     price_books: inputs.books.map((book) => book.version),
     contracts: inputs.contracts.map((one) => ({ contract_id: one.contractId, version: one.version })),
+    maintenance: inputs.maintenance.map((one) => one.id),
   };
 }
 

@@ -90,6 +90,8 @@ export function invoiceToJson(row: InvoiceRow) {
     subtotal: money(row.subtotal, row.currency),
     tax: money(row.tax, row.currency),
     total: money(row.total, row.currency),
+    wallet_drawn: money(row.wallet_drawn, row.currency),
+    amount_due: Money.of(row.total, row.currency).minus(Money.of(row.wallet_drawn, row.currency)).toJSON(),
     holds: row.holds as Record<string, unknown>[],
     input_digest: row.input_digest,
     created_at: instantText(row.created_at),

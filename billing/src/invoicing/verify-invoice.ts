@@ -1,12 +1,7 @@
 /** Computes an invoice again from what it pinned and says how that differs from what is stored (billing rule 14). */
-import {
-  canonicalJson,
-  digestOf,
-  formatFraction,
-  Money,
-  parseFraction,
-  PoolmeterError,
-} from '@poolmeter/domain';
+import { createHash } from 'node:crypto';
+import { canonicalJson, formatFraction, Money, parseFraction, PoolmeterError } from '@poolmeter/domain';
+import { sql } from 'kysely';
 import type {
   BillableIntervalRow,
   BillingReader,
@@ -58,7 +53,8 @@ async function verifyIn(db: BillingReader, invoiceId: string): Promise<Verificat
 interface StoredInvoice {
   readonly invoice: InvoiceRow;
   readonly lines: readonly InvoiceLineRow[];
-  readonly intervals: readonly BillableIntervalRow[];
+  /** Digests of the intervals, by line. */
+  readonly intervals: ReadonlyMap<string | null, string>;
 }
 
 async function readStored(db: BillingReader, invoiceId: string): Promise<StoredInvoice> {
@@ -74,11 +70,7 @@ async function readStored(db: BillingReader, invoiceId: string): Promise<StoredI
     .where('invoice_id', '=', invoiceId)
     .orderBy('line_number')
     .execute();
-  const intervals = await db
-    .selectFrom('billing.billable_intervals')
-    .selectAll()
-    .where('invoice_id', '=', invoiceId)
-    .execute();
+  const intervals = await storedDigests(db, invoiceId);
   return { invoice, lines, intervals };
 }
 
@@ -134,10 +126,9 @@ function fieldText(line: InvoiceLineRow, name: (typeof lineFields)[number]): str
 
 /** Per line, so that a changed interval names the line that it stands on. */
 function compareIntervals(
-  stored: readonly BillableIntervalRow[],
+  before: ReadonlyMap<string | null, string>,
   recomputed: readonly BillableIntervalRow[],
 ): Difference[] {
-  const before = digestsByLine(stored);
   const now = digestsByLine(recomputed);
   return [...new Set([...before.keys(), ...now.keys()])].flatMap((lineId) => {
     const [a, b] = [before.get(lineId) ?? null, now.get(lineId) ?? null];
@@ -145,18 +136,62 @@ function compareIntervals(
   });
 }
 
+const TEXT_COLUMNS = [
+  'interval_id',
+  'lease_id',
+  'customer_id',
+  'project',
+  'provider_id',
+  'pool',
+  'node',
+  'gpu_uuid',
+  'gpu_instance',
+  'gpu_model',
+  'pricing_mode',
+  'share',
+  'outcome',
+  'gpu_ms',
+] as const;
+
+/** The database digests what it holds, so that ten thousand intervals need not travel; digestsByLine does the same here. */
+async function storedDigests(db: BillingReader, invoiceId: string): Promise<Map<string | null, string>> {
+  const texts = sql.join(TEXT_COLUMNS.map((name) => sql.ref(name)));
+  const { rows } = await sql<{ line_id: string | null; digest: string }>`
+    SELECT line_id, encode(sha256(convert_to(string_agg(
+      concat_ws(E'\\n', ${texts}, (extract(epoch FROM started_at) * 1000)::bigint, (extract(epoch FROM ended_at) * 1000)::bigint,
+        coalesce(trim_scale(amount)::text, '-'), array_to_string(incident_ids, ',')),
+      E'\\n\\n' ORDER BY interval_id COLLATE "C"), 'UTF8')), 'hex') AS digest
+    FROM billing.billable_intervals
+    WHERE invoice_id = ${invoiceId}
+    GROUP BY line_id`.execute(db);
+  return new Map(rows.map((row) => [row.line_id, row.digest]));
+}
+
 function digestsByLine(rows: readonly BillableIntervalRow[]): Map<string | null, string> {
-  const byLine = new Map<string | null, string[]>();
+  const byLine = new Map<string | null, BillableIntervalRow[]>();
   for (const row of rows) {
-    const { evidence: _evidence, ...facts } = row;
-    const amount = row.amount === null ? null : formatFraction(parseFraction(row.amount));
-    const times = { started_at: row.started_at.getTime(), ended_at: row.ended_at.getTime() };
-    const text = canonicalJson({ ...facts, ...times, amount });
-    const texts = byLine.get(row.line_id);
-    if (texts === undefined) byLine.set(row.line_id, [text]);
-    else texts.push(text);
+    const own = byLine.get(row.line_id);
+    if (own === undefined) byLine.set(row.line_id, [row]);
+    else own.push(row);
   }
-  return new Map([...byLine].map(([line, texts]) => [line, digestOf(texts.sort())]));
+  return new Map(
+    [...byLine].map(([line, own]) => {
+      const inOrder = own.sort((a, b) => (a.interval_id < b.interval_id ? -1 : 1));
+      const text = inOrder.map(textOfInterval).join('\n\n');
+      return [line, createHash('sha256').update(text).digest('hex')];
+    }),
+  );
+}
+
+function textOfInterval(row: BillableIntervalRow): string {
+  const amount = row.amount === null ? '-' : withoutZeros(row.amount);
+  const times = [row.started_at.getTime(), row.ended_at.getTime()];
+  return [...TEXT_COLUMNS.map((name) => row[name]), ...times, amount, row.incident_ids.join(',')].join('\n');
+}
+
+/** As the database's trim_scale writes a number. */
+function withoutZeros(decimal: string): string {
+  return decimal.includes('.') ? decimal.replace(/\.?0+$/, '') : decimal;
 }
 
 function amountText(stored: string, currency: string): string {

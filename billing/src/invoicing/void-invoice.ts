@@ -5,6 +5,7 @@ import { writeRowCopies } from '../copies/row-copies.js';
 import type { BillingTransaction, InvoiceRow } from '../database.js';
 import { bookTransaction, readInvoiceEntries } from '../ledger/ledger-store.js';
 import { reversed } from '../ledger/post-invoice.js';
+import { returnToWallet } from '../wallets/wallet-store.js';
 import { lockCustomer, type InvoicingDeps } from './draft-invoice.js';
 import type { RecordChange } from './finalize-invoice.js';
 import { deletedIntervalCopy } from './invoice-rows.js';
@@ -25,6 +26,7 @@ export async function voidInvoice(
         );
       }
       await refuseCorrected(trx, invoice);
+      await refuseNoted(trx, invoice);
       const now = deps.clock.now();
       await trx
         .updateTable('billing.invoices')
@@ -38,11 +40,13 @@ export async function voidInvoice(
         .execute();
       await bookTransaction(trx, {
         kind: 'invoice_voided',
+        objectId: invoiceId,
         invoiceId,
         occurredAt: now,
         description: `Invoice ${invoice.number ?? ''} is void: ${reason}`,
         entries: reversed(await readInvoiceEntries(trx, invoiceId)),
       });
+      await returnToWallet(trx, { invoiceId, customerId: invoice.customer_id, now });
       await takeCopiesAway(trx, invoiceId);
       await record(trx, {
         action: 'invoice.void',
@@ -68,6 +72,21 @@ async function lockInvoice(trx: BillingTransaction, invoiceId: string): Promise<
     .selectAll()
     .where('invoice_id', '=', invoiceId)
     .executeTakeFirstOrThrow();
+}
+
+/** A note is about this very invoice. */
+async function refuseNoted(trx: BillingTransaction, invoice: InvoiceRow): Promise<void> {
+  const note = await trx
+    .selectFrom('billing.notes')
+    .select('number')
+    .where('invoice_id', '=', invoice.invoice_id)
+    .limit(1)
+    .executeTakeFirst();
+  if (note === undefined) return;
+  throw new PoolmeterError(
+    'invoice.state',
+    `Invoice ${invoice.number ?? ''} cannot be void: note ${note.number} corrects it already.`,
+  );
 }
 
 /** A later invoice that adjusts this one would be left adjusting nothing. */

@@ -3,6 +3,7 @@ import { canonicalJson, idFromFacts, type EpochMs } from '@poolmeter/domain';
 import { sql } from 'kysely';
 import { writeRowCopies, type RowCopy } from '../copies/row-copies.js';
 import type { BillableIntervalRow, BillingTransaction, InvoiceLineRow } from '../database.js';
+import { insertRows } from '../insert-rows.js';
 import { inChunks } from '../leases/lease-store.js';
 import type { ComputedInvoice, InvoiceInputs } from './compute-invoice.js';
 import {
@@ -102,9 +103,7 @@ async function writeParts(trx: BillingTransaction, invoiceId: string, content: D
     DELETE FROM billing.billable_intervals
     WHERE invoice_id = ${invoiceId} AND interval_id = ANY(${goneIds}::text[])`.execute(trx);
   await writeLines(trx, invoiceId, lines);
-  await inChunks(difference.changed, (chunk) =>
-    trx.insertInto('billing.billable_intervals').values(chunk).execute(),
-  );
+  await insertRows(trx, 'billing.billable_intervals', difference.changed);
   await tell(trx, { lines, difference, currency: content.inputs.current.customer.currency });
 }
 

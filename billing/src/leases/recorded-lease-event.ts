@@ -69,6 +69,9 @@ const columnNames = {
   labels: 'labels',
 } as const satisfies Record<keyof LeaseColumns, string>;
 
+const allColumnEntries = Object.entries(columnNames);
+const columnEntries = allColumnEntries.filter(([field]) => field !== 'labels');
+
 /** Reads an event that passed the wire schema. A share must be above 0 and at most 1. */
 export function leaseEventFactsFrom(event: LeaseEvent): LeaseEventFacts {
   return {
@@ -84,13 +87,13 @@ export type ColumnsOnWire = Readonly<Record<string, unknown>>;
 
 /** The columns that are present in a wire or stored form. */
 export function leaseColumnsFrom(wire: ColumnsOnWire): Partial<LeaseColumns> {
-  const entries = Object.entries(columnNames)
-    .filter(([, name]) => wire[name] !== undefined)
-    .map(([field, name]): [string, unknown] => [
-      field,
-      name === 'share' ? parseShare(String(wire[name])) : wire[name],
-    ]);
-  return Object.fromEntries(entries);
+  const columns: Record<string, unknown> = {};
+  for (const [field, name] of allColumnEntries) {
+    const value = wire[name];
+    if (value !== undefined)
+      columns[field] = typeof value === 'string' && field === 'share' ? parseShare(value) : value;
+  }
+  return columns;
 }
 
 /** The stored and wire form of the columns that are present; shares in lowest terms. */
@@ -143,15 +146,31 @@ function factsOf(event: LeaseEventFacts): Record<string, unknown> {
   };
 }
 
-/** The digest of a set of events, whatever order they come in. Events are hashed one by one: there may be many. */
+/** The digest of a set of events, whatever order they come in. There may be many, so their texts are hashed together. */
 export function digestOfEvents(events: readonly RecordedLeaseEvent[]): string {
-  const hash = createHash('sha256');
+  const digest = createHash('sha256');
   const unique = new Map(events.map((event) => [event.position, event]));
+  let text = '';
   for (const event of [...unique.values()].sort((a, b) => (a.position < b.position ? -1 : 1))) {
-    const { labels, ...columns } = leaseColumnsToWire(event.columns);
-    const sortedLabels = Object.entries(labels ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
-    const facts = [event.position.toString(), event.eventId, event.leaseId, event.type, event.at];
-    hash.update(`${JSON.stringify([...facts, Object.entries(columns), sortedLabels])}\n`);
+    text += `${textOfEvent(event)}\n`;
+    if (text.length < HASHED_TOGETHER) continue;
+    digest.update(text);
+    text = '';
   }
-  return hash.digest('hex');
+  return digest.update(text).digest('hex');
+}
+
+const HASHED_TOGETHER = 100_000;
+
+function textOfEvent(event: RecordedLeaseEvent): string {
+  const { labels = {}, ...columns } = event.columns;
+  const facts = [event.position.toString(), event.eventId, event.leaseId, event.type, event.at];
+  const values: [string, unknown][] = [];
+  for (const [field, name] of columnEntries) {
+    const value = columns[field as keyof typeof columns];
+    if (value !== undefined)
+      values.push([name, field === 'share' ? formatFraction(value as Fraction) : value]);
+  }
+  const sortedLabels = Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1));
+  return JSON.stringify([...facts, values, sortedLabels]);
 }

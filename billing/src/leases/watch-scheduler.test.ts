@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fraction, instantFromMs, parseInstant, type EpochMs } from '@poolmeter/domain';
+import { fraction, instantFromMs, parseInstant, PoolmeterError, type EpochMs } from '@poolmeter/domain';
 import { createLogBus, type EventBus } from '@poolmeter/event-bus';
 import type { HeldShare, Scheduler } from '@poolmeter/scheduler';
 import { createTelemetry } from '@poolmeter/service';
@@ -74,6 +74,18 @@ function schedulerAt(
 
 const jobs = [share('A', 0, 30), share('B', 10, 500), share('C', 200, 210), share('D', 490)];
 
+/** A scheduler that forgets what is older than a number of minutes, and says so as the simulator's does. */
+function forgetfulAt(now: number, remembers: number): Scheduler {
+  const whole = schedulerAt(jobs, now, { accounts: true });
+  return {
+    ...whole,
+    accounting: (since) =>
+      since < at(now - remembers)
+        ? Promise.reject(new PoolmeterError('not_found', 'The accounting reaches back to then only.'))
+        : whole.accounting(since),
+  };
+}
+
 function look(now: number, options: { accounts: boolean }) {
   return lookAtScheduler(billing.deps, { pool: 'main', scheduler: schedulerAt(jobs, now, options) });
 }
@@ -115,6 +127,29 @@ describe('the watcher', () => {
       billing.store.db,
     );
     expect(rows).toEqual([{ source: 'watcher-inferred' }]);
+  });
+
+  it('takes what a forgetful accounting has, infers the rest and says so', async () => {
+    await look(20, { accounts: true });
+    // Back after 500 minutes; the accounting remembers the last 320: A and B ended or ran, C at minute 200 is known.
+    const scheduler = forgetfulAt(520, 320);
+    expect(await lookAtScheduler(billing.deps, { pool: 'main', scheduler })).toMatchObject({
+      inferredEnds: 1,
+    });
+    expect(await leases()).toEqual([
+      ['A', 0, 20],
+      ['B', 10, 500],
+      ['C', 200, 210],
+      ['D', 490, null],
+    ]);
+    const findings = await billing.store.db.selectFrom('billing.findings').selectAll().execute();
+    expect(findings).toMatchObject([{ object_id: 'main', resolved_at: null }]);
+    expect(findings[0]!.message).toContain('from 2026-06-01T00:20:00Z on');
+    // The next look is an ordinary one.
+    const again = forgetfulAt(525, 320);
+    expect(await lookAtScheduler(billing.deps, { pool: 'main', scheduler: again })).toMatchObject({
+      newEvents: 0,
+    });
   });
 
   it('a scheduler that fails ends nothing', async () => {

@@ -2,11 +2,12 @@
  * Derives leases from what a pool's scheduler says. A look repeats what earlier looks said, under the same event ids; a
  * time without looks is bridged by the scheduler's accounting, or, without one, closed at the last sight and marked so.
  */
-import { instantFromMs, type Clock, type EpochMs } from '@poolmeter/domain';
+import { formatInstant, instantFromMs, isPoolmeterError, type Clock, type EpochMs } from '@poolmeter/domain';
 import type { HeldShare, Scheduler } from '@poolmeter/scheduler';
 import type { Logger } from '@poolmeter/service';
 import { sql } from 'kysely';
 import type { BillingStore } from '../database.js';
+import { recordFindings } from '../reconciliation/findings.js';
 import { inferredEnd, leaseEventsFromShares } from './derive-lease-events.js';
 import { inChunks } from './lease-store.js';
 import { recordLeaseEvents } from './record-lease-events.js';
@@ -42,8 +43,13 @@ export async function lookAtScheduler(
   const { held, observedAt } = await scheduler.observe(signal);
   const accounts = scheduler.capabilities.has('accounting');
   const from = since === undefined ? BEGINNING : instantFromMs(Math.max(0, since - OVERLAP_MS));
-  const accounted = accounts ? await scheduler.accounting(from, signal) : [];
-  const shares = newestOfEach([...held, ...accounted]);
+  const account = accounts
+    ? await readAccount(scheduler, { from, until: observedAt, signal })
+    : { shares: [], reachesBackTo: undefined };
+  if (account.reachesBackTo !== undefined && since !== undefined) {
+    await noteGap(deps, { pool, since, reachesBackTo: account.reachesBackTo });
+  }
+  const shares = newestOfEach([...held, ...account.shares]);
   const fromShares = await record(deps, leaseEventsFromShares(shares), 'watcher');
   const inferred = await inferEnds(deps, { pool, shares });
   const inferredEnds = await record(deps, inferred, 'watcher-inferred');
@@ -57,6 +63,64 @@ export async function lookAtScheduler(
   }
   return { newEvents: fromShares + inferredEnds, inferredEnds };
 }
+
+interface Account {
+  readonly shares: readonly HeldShare[];
+  /** Set when the scheduler does not remember as far back as it was asked. */
+  readonly reachesBackTo: EpochMs | undefined;
+}
+
+/** Finds how far back it goes to within this. */
+const REACH_WITHIN_MS = 60_000;
+
+/**
+ * What the scheduler accounts for since an instant, or since as far back as it remembers: it refuses what is older, and
+ * only tries show where that begins. What lies before is left to be inferred.
+ */
+async function readAccount(
+  scheduler: Scheduler,
+  wanted: { readonly from: EpochMs; readonly until: EpochMs; readonly signal: AbortSignal | undefined },
+): Promise<Account> {
+  const { until, signal } = wanted;
+  const ask = async (since: EpochMs): Promise<readonly HeldShare[] | undefined> => {
+    try {
+      return await scheduler.accounting(since, signal);
+    } catch (fault) {
+      if (isPoolmeterError(fault) && fault.code === 'not_found') return undefined;
+      throw fault;
+    }
+  };
+  const all = await ask(wanted.from);
+  if (all !== undefined) return { shares: all, reachesBackTo: undefined };
+  let [forgotten, known, shares]: [number, EpochMs, readonly HeldShare[]] = [wanted.from, until, []];
+  while (known - forgotten > REACH_WITHIN_MS) {
+    const middle = instantFromMs(Math.floor((forgotten + known) / 2));
+    const found = await ask(middle);
+    if (found === undefined) forgotten = middle;
+    else [known, shares] = [middle, found];
+  }
+  return { shares, reachesBackTo: known };
+}
+
+/** Leases that began and ended in between are known to nobody: that is for people to look at. */
+async function noteGap(
+  deps: WatchDeps,
+  gap: { readonly pool: string; readonly since: EpochMs; readonly reachesBackTo: EpochMs },
+): Promise<void> {
+  const from = formatInstant(gap.since);
+  const to = formatInstant(gap.reachesBackTo);
+  if (gap.reachesBackTo <= gap.since) return;
+  const message = `The scheduler of pool ${gap.pool} was not read from ${from} on and accounts only from ${to} on: leases in between are inferred, and short ones may be missing.`;
+  deps.logger.warn({ pool: gap.pool, from, to }, message);
+  const now = deps.clock.now();
+  await recordFindings(deps.store.db, {
+    month: from.slice(0, 7),
+    now,
+    findings: [{ law: ACCOUNT_LAW, object_id: gap.pool, message }],
+  });
+}
+
+const ACCOUNT_LAW = 'the scheduler accounts for the time in which it was not read';
 
 /** One word per lease: an account of its end goes before a sight of it running. */
 function newestOfEach(shares: readonly HeldShare[]): HeldShare[] {

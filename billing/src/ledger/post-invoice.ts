@@ -1,7 +1,17 @@
 /** What a final invoice means in double entry. Debits are positive, credits negative; the sum is zero (rule 16). */
 import { compare, invariant, minus, Money, sum, times, ZERO, type Fraction } from '@poolmeter/domain';
 
-export type AccountKind = 'customer_receivable' | 'revenue' | 'provider_payable' | 'tax_payable' | 'rounding';
+export type AccountKind =
+  | 'customer_receivable'
+  | 'wallet'
+  | 'revenue'
+  | 'provider_payable'
+  | 'sla_credits'
+  | 'promotions'
+  | 'tax_payable'
+  | 'cash'
+  | 'exchange'
+  | 'rounding';
 
 export interface LedgerEntry {
   readonly account: { readonly kind: AccountKind; readonly ownerId: string };
@@ -13,6 +23,8 @@ export interface InvoicePosting {
   readonly subtotal: Money;
   readonly tax: Money;
   readonly total: Money;
+  /** Of the subtotal, what was credited for broken promises; zero or negative. None when absent. */
+  readonly slaCredits?: Money;
   /** What each provider's hardware earned before tax, exact. */
   readonly providerBasis: ReadonlyMap<string, Fraction>;
   /** The part of it that each provider is paid; a provider without one is owed nothing yet. */
@@ -33,12 +45,15 @@ export function postInvoice(posting: InvoicePosting): LedgerEntry[] {
     .filter(({ exact }) => compare(exact, ZERO) !== 0)
     .toSorted((a, b) => (a.provider < b.provider ? -1 : 1));
   const revenue = minus(posting.subtotal.toFraction(), sum(payouts.map(({ exact }) => exact)));
+  // Credits are shown by themselves, not as smaller revenue.
+  const credited = posting.slaCredits ?? Money.zero(currency);
   const entries: LedgerEntry[] = [
     entry('customer_receivable', posting.customerId, posting.total),
     ...payouts.map(({ provider, exact }) =>
       entry('provider_payable', provider, Money.round(exact, currency).negated()),
     ),
-    entry('revenue', '', Money.round(revenue, currency).negated()),
+    entry('revenue', '', Money.round(revenue, currency).minus(credited).negated()),
+    entry('sla_credits', '', credited.negated()),
     entry('tax_payable', '', posting.tax.negated()),
   ];
   const rest = Money.sum(

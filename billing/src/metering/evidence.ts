@@ -1,12 +1,13 @@
 /** How well telemetry vouches for billed time: evidence beside the amount, never a reason to change it (rule 4). */
-import { formatInstant, type Interval } from '@poolmeter/domain';
+import { formatInstant, instantFromMs, type EpochMs, type Interval } from '@poolmeter/domain';
+import { readGpuSamples, type MetricsStore, type QueryRow } from '@poolmeter/metrics-store';
 import {
-  evidenceEnergy,
-  evidenceQuality,
-  evidenceQualityByMinute,
-  readGpuSamples,
-  type MetricsStore,
-} from '@poolmeter/metrics-store';
+  copiedIntervals,
+  stretchEnergy,
+  stretchQuality,
+  stretchQualityByMinute,
+  usedHours,
+} from './evidence-queries.js';
 
 interface GpuStretch extends Interval {
   readonly gpuUuid: string;
@@ -29,13 +30,37 @@ interface SampleQuery extends GpuStretch {
 
 /** Where telemetry is looked up. */
 export interface EvidenceSource {
-  evidenceOf(stretch: GpuStretch): Promise<Evidence>;
+  /** In the order of the question. */
+  evidenceOf(stretches: readonly GpuStretch[]): Promise<Evidence[]>;
   /** Raw samples, oldest first. */
   samplesOf(query: SampleQuery): Promise<object[]>;
+  /** Whole hours in which a GPU was more active than it would be by itself. */
+  usedHours(range: Interval): Promise<UsedHour[]>;
+  /** What the copies of intervals for charts add up to, by invoice. */
+  copiesOf(invoiceIds: readonly string[]): Promise<CopiedInvoice[]>;
 }
+
+export interface UsedHour {
+  readonly gpuUuid: string;
+  readonly start: EpochMs;
+  readonly activityRatio: number;
+}
+
+export interface CopiedInvoice {
+  readonly invoiceId: string;
+  readonly intervals: number;
+  /** Decimal text. */
+  readonly amount: string;
+}
+
+/** Mean SM activity of an hour; below it is what drivers and monitors do. */
+const IDLE_ACTIVITY_RATIO = 0.05;
 
 /** Raw rows are kept for 30 days; older intervals are read by minute. */
 const RAW_KEPT_MS = 29 * 86_400_000;
+/** As much leased time as one query is asked about: it bounds what the server holds in memory. */
+const HOURS_PER_QUERY = 40_000;
+const HOUR_MS = 3_600_000;
 
 export interface EvidenceSourceOptions {
   readonly store: MetricsStore;
@@ -50,22 +75,38 @@ export function createEvidenceSource({
   maxGapMs = 120_000,
 }: EvidenceSourceOptions): EvidenceSource {
   return {
-    async evidenceOf(stretch) {
-      const range = { gpu_uuid: stretch.gpuUuid, from_ms: stretch.start, to_ms: stretch.end };
-      const place = { ...range, gpu_instance: stretch.gpuInstance };
-      const [quality] =
-        stretch.start < nowMs() - RAW_KEPT_MS
-          ? await store.query(evidenceQualityByMinute, place)
-          : await store.query(evidenceQuality, { ...place, max_gap_ms: maxGapMs });
-      const epochs = stretch.gpuInstance === '' ? await store.query(evidenceEnergy, range) : [];
-      const joules = epochs.flatMap((epoch) => epoch.energy_joules ?? []);
-      return {
-        coveredMs: quality?.covered_ms ?? 0,
-        gapMs: quality?.gap_ms ?? stretch.end - stretch.start,
-        sampleCount: quality?.sample_count ?? 0,
-        meanActivityRatio: quality?.mean_activity_ratio ?? null,
-        energyJoules: joules.length === 0 ? null : joules.reduce((total, one) => total + one, 0),
-      };
+    async evidenceOf(stretches) {
+      const oldest = nowMs() - RAW_KEPT_MS;
+      const found = stretches.map((one) => nothingSeen(one));
+      const asked = stretches.map((stretch, index) => ({ stretch, index }));
+      for (const { params, places } of batchesOf(asked.filter(({ stretch }) => stretch.start >= oldest))) {
+        const rows = await store.query(stretchQuality, { ...params, max_gap_ms: maxGapMs });
+        fillIn(found, rows, places);
+        for (const { id, energy_joules } of rows) fillInEnergy(found, places[id - 1], energy_joules);
+      }
+      for (const { params, places } of batchesOf(asked.filter(({ stretch }) => stretch.start < oldest))) {
+        fillIn(found, await store.query(stretchQualityByMinute, params), places);
+      }
+      const old = asked.filter(({ stretch }) => stretch.gpuInstance === '' && stretch.start < oldest);
+      for (const { params, places } of batchesOf(old)) {
+        const rows = await store.query(stretchEnergy, params);
+        for (const { id, energy_joules } of rows) fillInEnergy(found, places[id - 1], energy_joules);
+      }
+      return found;
+    },
+    async usedHours(range) {
+      const asked = { from_ms: range.start, to_ms: range.end, above: IDLE_ACTIVITY_RATIO };
+      const rows = await store.query(usedHours, asked);
+      return rows.map((row) => ({
+        gpuUuid: row.gpu_uuid,
+        start: instantFromMs(row.hour_ms),
+        activityRatio: row.activity_ratio,
+      }));
+    },
+    async copiesOf(invoiceIds) {
+      if (invoiceIds.length === 0) return [];
+      const rows = await store.query(copiedIntervals, { invoice_ids: [...invoiceIds] });
+      return rows.map(({ invoice_id, intervals, amount }) => ({ invoiceId: invoice_id, intervals, amount }));
     },
     async samplesOf(query) {
       const points = await readGpuSamples(store, {
@@ -84,6 +125,81 @@ export function createEvidenceSource({
       }));
     },
   };
+}
+
+interface PlacedStretch {
+  readonly stretch: GpuStretch;
+  /** Where its answer belongs. */
+  readonly index: number;
+}
+
+interface Batch {
+  readonly params: ReturnType<typeof paramsOf>;
+  /** Where the answer about the first, second … interval belongs. */
+  readonly places: readonly number[];
+}
+
+/** By GPU and time, so that a query reads few GPUs; an empty interval needs no question. */
+function batchesOf(asked: readonly PlacedStretch[]): Batch[] {
+  const inOrder = asked
+    .filter(({ stretch }) => stretch.end > stretch.start)
+    .sort(
+      ({ stretch: a }, { stretch: b }) =>
+        (a.gpuUuid < b.gpuUuid ? -1 : a.gpuUuid > b.gpuUuid ? 1 : 0) || a.start - b.start,
+    );
+  const batches: PlacedStretch[][] = [];
+  let hours = Number.POSITIVE_INFINITY;
+  for (const one of inOrder) {
+    const own = 1 + (one.stretch.end - one.stretch.start) / HOUR_MS;
+    if (hours + own > HOURS_PER_QUERY) {
+      batches.push([]);
+      hours = 0;
+    }
+    hours += own;
+    batches.at(-1)?.push(one);
+  }
+  return batches.map((batch) => ({
+    params: paramsOf(batch.map(({ stretch }) => stretch)),
+    places: batch.map(({ index }) => index),
+  }));
+}
+
+function paramsOf(stretches: readonly GpuStretch[]) {
+  return {
+    from_ms: stretches.reduce((least, one) => Math.min(least, one.start), Number.MAX_SAFE_INTEGER),
+    to_ms: stretches.reduce((most, one) => Math.max(most, one.end), 0),
+    gpus: stretches.map((one) => one.gpuUuid),
+    instances: stretches.map((one) => one.gpuInstance),
+    starts: stretches.map((one) => one.start),
+    ends: stretches.map((one) => one.end),
+  };
+}
+
+function nothingSeen({ start, end }: GpuStretch): Evidence {
+  return { coveredMs: 0, gapMs: end - start, sampleCount: 0, meanActivityRatio: null, energyJoules: null };
+}
+
+function fillIn(
+  found: Evidence[],
+  rows: readonly QueryRow<typeof stretchQualityByMinute>[],
+  places: readonly number[],
+): void {
+  for (const row of rows) {
+    const place = places[row.id - 1] as number;
+    const before = found[place] as Evidence;
+    found[place] = {
+      ...before,
+      coveredMs: row.covered_ms,
+      gapMs: before.gapMs - row.covered_ms,
+      sampleCount: row.sample_count,
+      meanActivityRatio: row.mean_activity_ratio,
+    };
+  }
+}
+
+function fillInEnergy(found: Evidence[], place: number | undefined, joules: number | null): void {
+  const before = place === undefined ? undefined : found[place];
+  if (place !== undefined && before !== undefined) found[place] = { ...before, energyJoules: joules };
 }
 
 /** As the API shows it and as it is stored. */

@@ -4,10 +4,10 @@
  */
 import {
   cutAt,
+  fraction,
   gpuTimeOf,
   idFromFacts,
   interval,
-  NO_GPU_TIME,
   sumGpuTime,
   type EpochMs,
   type GpuTime,
@@ -37,8 +37,8 @@ export interface MeteringOptions {
   /** A lease without an end is metered up to here. */
   readonly asOf: EpochMs;
   readonly verdicts: readonly Verdict[];
-  /** Instants at which a price or a contract changes. */
-  readonly cuts: readonly EpochMs[];
+  /** Instants at which the price or the terms of a lease may change. */
+  readonly cutsOf: (lease: LeaseSegment) => readonly EpochMs[];
   /** Leases that overlap with others, and with which. */
   readonly overlapping: ReadonlyMap<string, readonly string[]>;
   /** What the contract says about faulty time, at each instant (rule 7). */
@@ -79,9 +79,10 @@ function meterSegment(
   const edges = applicable.flatMap((verdict) =>
     verdict.end === undefined ? [verdict.start] : [verdict.start, verdict.end],
   );
-  return cutAt(interval(start, end), [...edges, ...options.cuts]).map((span) =>
-    classify(segment, span, { applicable, options }),
-  );
+  const cuts = options.cutsOf(segment);
+  const whole = interval(start, end);
+  const spans = edges.length + cuts.length === 0 ? [whole] : cutAt(whole, [...edges, ...cuts]);
+  return spans.map((span) => classify(segment, span, { applicable, options }));
 }
 
 /** A verdict on one instance concerns the leases of that instance and those of the whole GPU. */
@@ -97,20 +98,25 @@ function classify(
   span: Interval,
   { applicable, options }: { applicable: readonly Verdict[]; options: MeteringOptions },
 ): MeteredInterval {
+  const intervalId = idFromFacts('int', lease.leaseId, lease.gpuUuid, lease.gpuInstance, span.start);
+  const known = { intervalId, lease, span, gpuTime: gpuTimeOf(lease.share, span) };
+  const overlapsWith = options.overlapping.get(lease.leaseId) ?? NOBODY;
+  if (applicable.length + overlapsWith.length === 0)
+    return { ...known, outcome: 'billed', verdicts: NO_VERDICTS, overlapsWith: NOBODY };
   const covering = applicable.filter(
     (verdict) => verdict.start <= span.start && (verdict.end === undefined || verdict.end >= span.end),
   );
   const excludes = options.faultTimeAt(span.start) === 'exclude';
   const credited = excludes ? covering.filter((verdict) => verdict.billingClass === 'C') : [];
   const undecided = excludes ? covering.filter((verdict) => verdict.billingClass === 'H') : [];
-  const overlapsWith = options.overlapping.get(lease.leaseId) ?? [];
-  const intervalId = idFromFacts('int', lease.leaseId, lease.gpuUuid, lease.gpuInstance, span.start);
-  const known = { intervalId, lease, span, gpuTime: gpuTimeOf(lease.share, span) };
   if (credited.length > 0) return { ...known, outcome: 'excluded', verdicts: credited, overlapsWith: [] };
   if (overlapsWith.length > 0) return { ...known, outcome: 'held', verdicts: undecided, overlapsWith };
   if (undecided.length > 0) return { ...known, outcome: 'held', verdicts: undecided, overlapsWith: [] };
   return { ...known, outcome: 'billed', verdicts: [], overlapsWith: [] };
 }
+
+const NO_VERDICTS: readonly Verdict[] = [];
+const NOBODY: readonly string[] = [];
 
 export interface UsageTotals {
   readonly leased: GpuTime;
@@ -134,11 +140,14 @@ export function totalsOf(intervals: readonly MeteredInterval[]): UsageTotals {
 /** Adds whole numbers per denominator first: shares repeat, and reducing a fraction at every step is slow. */
 export function sumTimes(times: readonly GpuTime[]): GpuTime {
   const byDenominator = new Map<bigint, bigint>();
+  let [denominator, numerator] = [1n, 0n];
   for (const time of times) {
-    byDenominator.set(time.denominator, (byDenominator.get(time.denominator) ?? 0n) + time.numerator);
+    if (time.denominator !== denominator) {
+      byDenominator.set(denominator, (byDenominator.get(denominator) ?? 0n) + numerator);
+      [denominator, numerator] = [time.denominator, 0n];
+    }
+    numerator += time.numerator;
   }
-  if (byDenominator.size === 0) return NO_GPU_TIME;
-  return sumGpuTime(
-    [...byDenominator].map(([denominator, numerator]) => ({ numerator, denominator }) as GpuTime),
-  );
+  byDenominator.set(denominator, (byDenominator.get(denominator) ?? 0n) + numerator);
+  return sumGpuTime([...byDenominator].map(([below, above]) => fraction(above, below) as GpuTime));
 }

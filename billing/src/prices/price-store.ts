@@ -1,12 +1,5 @@
 /** Price book versions and contracts in PostgreSQL. */
-import {
-  digestOf,
-  parseFraction,
-  parseInstant,
-  instantFromMs,
-  PoolmeterError,
-  type Clock,
-} from '@poolmeter/domain';
+import { digestOf, parseInstant, instantFromMs, PoolmeterError, type Clock } from '@poolmeter/domain';
 import { z } from '@hono/zod-openapi';
 import { sql } from 'kysely';
 import type { BillingReader, BillingTransaction } from '../database.js';
@@ -19,6 +12,7 @@ import {
   type PriceBookVersion,
 } from '../rating/price-book.js';
 import { rateSchema, rateToJson } from '../rating/rate-json.js';
+import { contractFrom } from './contract-terms.js';
 
 export interface AppliedPrices {
   readonly version: number;
@@ -150,19 +144,4 @@ export async function readContracts(
         pinned.some((one) => one.contract_id === row.contract_id && one.version === row.version),
     )
     .map((row) => contractFrom(contractSchema.parse(row.terms), row.version));
-}
-
-/** A contract as the calculation uses it. */
-function contractFrom(entry: ContractEntry, version: number): ContractVersion {
-  return {
-    contractId: entry.id,
-    version,
-    customerId: entry.customer,
-    effectiveFrom: parseInstant(entry.effective_from),
-    effectiveUntil: entry.effective_until === undefined ? undefined : parseInstant(entry.effective_until),
-    rates: parseRates(entry.rates),
-    discount: entry.discount === undefined ? undefined : parseFraction(entry.discount),
-    minimumSpend: entry.minimum_spend,
-    faultTime: entry.fault_time,
-  };
 }

@@ -2,7 +2,8 @@
 import { digestOf, PoolmeterError, type EpochMs, type Fraction } from '@poolmeter/domain';
 import type { PricingMode } from '../leases/recorded-lease-event.js';
 import { parseShape, rateToJson, type RateJson } from './rate-json.js';
-import type { PriceShape } from './price-shape.js';
+import type { PriceShape, RatedShape } from './price-shape.js';
+import type { SlaTerms } from '../sla/sla-terms.js';
 
 const ANY = '*';
 
@@ -42,12 +43,37 @@ export interface ContractVersion {
   readonly rates: readonly Rate[];
   /** On list prices, such as 1/10. */
   readonly discount: Fraction | undefined;
+  /** Off the charges of a period, in the customer's currency, as digits. */
+  readonly discountAmount: string | undefined;
   /** An amount in the customer's currency, as digits. */
   readonly minimumSpend: string | undefined;
   readonly faultTime: 'exclude' | 'bill';
+  /** A lease is charged for this long at least, and for whole increments: wall milliseconds; 0 and 1 change nothing. */
+  readonly minimumDurationMs: bigint;
+  readonly incrementMs: bigint;
+  /** Due once per period, whatever is used. */
+  readonly fees: readonly FlatFee[];
+  readonly sla: readonly SlaTerms[];
+  /** The terms as they were signed, when they were entered beside those that are configured (rule 7a). */
+  readonly signed: SignedTerms | undefined;
+  /** As it was written: what digests show. */
+  readonly source: Readonly<Record<string, unknown>>;
 }
 
-export interface ResolvedPrice {
+interface FlatFee {
+  readonly id: string;
+  readonly description: string;
+  readonly amount: string;
+}
+
+/** The terms that decide an amount; undefined means: as configured. */
+interface SignedTerms {
+  readonly rates: readonly Rate[] | undefined;
+  readonly discount: Fraction | undefined;
+  readonly minimumSpend: string | undefined;
+}
+
+export interface ResolvedRate {
   readonly origin: 'contract' | 'list';
   /** `book 3` or `contract acme-2026 version 1`; with the rate's index, the key of a line. */
   readonly versionLabel: string;
@@ -57,6 +83,15 @@ export interface ResolvedPrice {
   readonly discount: Fraction | undefined;
 }
 
+/** A rate as it holds at an instant. */
+export interface ResolvedPrice extends ResolvedRate {
+  readonly shape: RatedShape;
+  /** Per GPU-hour as it was written; undefined where one number would not tell the truth. */
+  readonly unitPrice: string | undefined;
+  /** The window of a time-of-use price; '' for other prices. */
+  readonly window: string;
+}
+
 export interface Pricing {
   readonly currency: string;
   readonly books: readonly PriceBookVersion[];
@@ -64,7 +99,7 @@ export interface Pricing {
 }
 
 /** Contract price, else list price with the contract's discount; undefined when there is none. */
-export function resolvePrice(thing: PricedThing, at: EpochMs, pricing: Pricing): ResolvedPrice | undefined {
+export function resolveRate(thing: PricedThing, at: EpochMs, pricing: Pricing): ResolvedRate | undefined {
   const contract = contractAt(pricing.contracts, at);
   const agreed = contract === undefined ? undefined : mostSpecific(contract.rates, thing);
   if (contract !== undefined && agreed !== undefined) {

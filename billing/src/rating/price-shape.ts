@@ -32,7 +32,32 @@ export interface CommittedHoursPrice {
   readonly burstPerGpuHour: Fraction;
 }
 
-export type PriceShape = FlatPrice | GraduatedPrice | VolumePrice | CommittedHoursPrice;
+/** Hours of the wall clock, from a minute of the day to another; over midnight when it ends before it begins. */
+export interface TimeWindow {
+  readonly name: string;
+  /** ISO days: 1 is Monday. */
+  readonly days: ReadonlySet<number>;
+  readonly fromMinute: number;
+  /** Exclusive; 1440 is midnight. */
+  readonly toMinute: number;
+  readonly perGpuHour: Fraction;
+  /** As it was written. */
+  readonly unitPrice: string;
+}
+
+/** The price of the first window that an instant falls into, or the one outside of all. */
+export interface TimeOfUsePrice {
+  readonly kind: 'time_of_use';
+  readonly zone: string;
+  readonly windows: readonly TimeWindow[];
+  readonly perGpuHour: Fraction;
+  readonly unitPrice: string;
+}
+
+/** What usage is rated by: within a window, a time-of-use price is a flat one. */
+export type RatedShape = FlatPrice | GraduatedPrice | VolumePrice | CommittedHoursPrice;
+
+export type PriceShape = RatedShape | TimeOfUsePrice;
 
 /** One step of a rating: so many GPU-hours at this rate. */
 export interface RatedPart {

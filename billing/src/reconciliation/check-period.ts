@@ -2,29 +2,21 @@
  * The conservation laws of a month, checked on what is stored (billing rule 17). A check that fails names what it found;
  * nothing is mended here.
  */
-import { compare, formatFraction, Money, parseFraction, sum, type Clock } from '@poolmeter/domain';
+import { compare, formatFraction, Money, parseFraction, sum, type EpochMs } from '@poolmeter/domain';
 import { sql } from 'kysely';
-import type { BillingReader, BillingStore } from '../database.js';
+import type { BillingReader } from '../database.js';
 import { chargePeriod } from '../invoicing/charge-period.js';
 import { loadInvoiceInputs, loadPinnedInputs } from '../invoicing/load-inputs.js';
 import { parseManifest } from '../invoicing/manifest.js';
 import { billingPeriod } from '../invoicing/period.js';
 import { readCustomer } from '../customers/parties.js';
 import { totalsOf } from '../metering/meter-leases.js';
-import { readVerdicts } from '../metering/verdict-store.js';
+import { findNoteDue } from '../notes/note-due.js';
+import { checkTelemetry } from './check-telemetry.js';
+import { check, type CheckDeps, type Finding, type ReconciliationCheck } from './reconciliation-check.js';
 
-export interface ReconciliationCheck {
-  readonly law: string;
-  readonly ok: boolean;
-  readonly checked: number;
-  readonly findings: readonly { readonly object_id: string; readonly message: string }[];
-}
-
-export function checkPeriod(
-  deps: { readonly store: BillingStore; readonly clock: Clock },
-  month: string,
-): Promise<ReconciliationCheck[]> {
-  return deps.store.transaction(
+export async function checkPeriod(deps: CheckDeps, month: string): Promise<ReconciliationCheck[]> {
+  const books = await deps.store.transaction(
     async (trx) => [
       await linesSumToTotals(trx, month),
       await leasedTimeIsAccounted(trx, { month, now: deps.clock.now() }),
@@ -36,12 +28,7 @@ export function checkPeriod(
     ],
     { isolation: 'repeatable read' },
   );
-}
-
-type Finding = ReconciliationCheck['findings'][number];
-
-function check(law: string, checked: number, findings: readonly Finding[]): ReconciliationCheck {
-  return { law, ok: findings.length === 0, checked, findings };
+  return [...books, ...(await checkTelemetry(deps, month))];
 }
 
 async function linesSumToTotals(db: BillingReader, month: string): Promise<ReconciliationCheck> {
@@ -63,7 +50,7 @@ async function linesSumToTotals(db: BillingReader, month: string): Promise<Recon
 /** Recomputed from the leases themselves, for every customer with an invoice of the month. */
 async function leasedTimeIsAccounted(
   db: BillingReader,
-  { month, now }: { readonly month: string; readonly now: ReturnType<Clock['now']> },
+  { month, now }: { readonly month: string; readonly now: EpochMs },
 ): Promise<ReconciliationCheck> {
   const invoices = await db
     .selectFrom('billing.invoices')
@@ -109,10 +96,13 @@ async function ledgerBalances(db: BillingReader): Promise<ReconciliationCheck> {
 
 async function numbersHaveNoGap(db: BillingReader): Promise<ReconciliationCheck> {
   const { rows } = await sql<{ issuer_id: string; issued: bigint; present: bigint }>`
-    SELECT s.issuer_id, s.next_number - 1 AS issued, count(i.number) AS present
-    FROM billing.issuers AS s
-    LEFT JOIN billing.invoices AS i USING (issuer_id)
-    GROUP BY s.issuer_id, s.next_number`.execute(db);
+    SELECT s.issuer_id, s.next_number - 1 AS issued,
+      CASE s.issuer_id
+        WHEN 'credit-notes' THEN (SELECT count(*) FROM billing.notes WHERE kind = 'credit')
+        WHEN 'debit-notes' THEN (SELECT count(*) FROM billing.notes WHERE kind = 'debit')
+        ELSE (SELECT count(i.number) FROM billing.invoices AS i WHERE i.issuer_id = s.issuer_id)
+      END AS present
+    FROM billing.issuers AS s`.execute(db);
   const findings = rows
     .filter((row) => row.issued !== row.present)
     .map((row) => ({
@@ -144,21 +134,18 @@ async function invoicesAreBooked(db: BillingReader, month: string): Promise<Reco
 async function verdictsStand(db: BillingReader, month: string): Promise<ReconciliationCheck> {
   const invoices = await db
     .selectFrom('billing.invoices')
-    .select(['invoice_id', 'number', 'manifest'])
+    .selectAll()
     .where('month', '=', month)
     .where('status', '=', 'final')
     .execute();
   const findings: Finding[] = [];
   for (const invoice of invoices) {
-    const inputs = await loadPinnedInputs(db, parseManifest(invoice.manifest));
-    const { current } = inputs;
-    const gpuUuids = current.leaseEvents.flatMap((event) => event.columns.gpuUuid ?? []);
-    const verdicts = await readVerdicts(db, { gpuUuids, period: current.period });
-    const [then, now] = [chargePeriod(current), chargePeriod({ ...current, verdicts })];
-    if (then.net.equals(now.net)) continue;
+    const due = await findNoteDue(db, invoice);
+    if (due === undefined || due.amount.isZero()) continue;
+    const number = invoice.number ?? '';
     findings.push({
       object_id: invoice.invoice_id,
-      message: `Verdicts changed after invoice ${invoice.number ?? ''}: ${then.net.toString()} was charged, ${now.net.toString()} is due now.`,
+      message: `Verdicts changed after invoice ${number}: ${due.amount.toString()} more is due now. Issue a note (poolmeter credit-notes issue ${number}).`,
     });
   }
   return check('the verdicts behind final invoices still stand', invoices.length, findings);

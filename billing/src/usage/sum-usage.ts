@@ -54,7 +54,7 @@ export function sumUsage(inputs: UsageInputs, query: UsageQuery): UsageSum {
     within: query.range,
     asOf: query.asOf,
     verdicts: inputs.verdicts,
-    cuts: buckets,
+    cutsOf: () => buckets,
     overlapping: inputs.overlapping,
     faultTimeAt: () => 'exclude',
   });

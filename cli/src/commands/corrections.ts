@@ -72,7 +72,10 @@ function addPayouts(program: Command, context: CommandContext): void {
       }
       const { lines, ...head } = statement;
       print.fields(head);
-      print.table(lines, columnsOf('invoice_id', 'charged', 'payout_share', 'gross', 'clawed_back', 'earned'));
+      print.table(
+        lines,
+        columnsOf('invoice_id', 'charged', 'payout_share', 'gross', 'clawed_back', 'earned'),
+      );
     },
   });
   addClientCommand(payouts, context, {

@@ -8,6 +8,8 @@ export interface Fraction {
 
 export function fraction(numerator: bigint, denominator = 1n): Fraction {
   if (denominator === 0n) throw new PoolmeterError('input.invalid', 'A fraction cannot have denominator 0.');
+  // Most numbers are whole: milliseconds of whole GPUs, cents.
+  if (denominator === 1n) return Object.freeze({ numerator, denominator });
   const sign = denominator < 0n ? -1n : 1n;
   const divisor = greatestCommonDivisor(numerator < 0n ? -numerator : numerator, denominator * sign);
   return Object.freeze({
@@ -42,6 +44,7 @@ export function formatFraction(value: Fraction): string {
 }
 
 export function add(a: Fraction, b: Fraction): Fraction {
+  if (a.denominator === b.denominator) return fraction(a.numerator + b.numerator, a.denominator);
   return fraction(a.numerator * b.denominator + b.numerator * a.denominator, a.denominator * b.denominator);
 }
 
@@ -63,7 +66,10 @@ export function over(a: Fraction, b: Fraction): Fraction {
 
 /** Negative, zero or positive as `a` is below, equal to or above `b`. */
 export function compare(a: Fraction, b: Fraction): number {
-  const difference = a.numerator * b.denominator - b.numerator * a.denominator;
+  const same = a.denominator === b.denominator;
+  const difference = same
+    ? a.numerator - b.numerator
+    : a.numerator * b.denominator - b.numerator * a.denominator;
   return difference < 0n ? -1 : difference > 0n ? 1 : 0;
 }
 

@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import type { Clock } from './clock.js';
 import { invariant } from './errors.js';
 
@@ -23,17 +23,17 @@ export function createIdSource(clock: Clock): IdSource {
 
 /** An id that follows from the facts themselves: the same facts give the same id however often they are seen. */
 export function idFromFacts(prefix: string, ...facts: readonly (string | number | bigint)[]): string {
-  const hash = createHash('sha256');
+  let text = '';
   for (const fact of facts) {
-    const text = String(fact);
-    hash.update(`${text.length}:${text};`);
+    const own = String(fact);
+    text += `${own.length}:${own};`;
   }
-  return `${prefix}_${hash.digest('hex').slice(0, 32)}`;
+  return `${prefix}_${hash('sha256', text).slice(0, 32)}`;
 }
 
 /** SHA-256 of canonical JSON (keys sorted, no spaces, bigint as text): the digest of pinned inputs. */
 export function digestOf(value: unknown): string {
-  return createHash('sha256').update(canonicalJson(value)).digest('hex');
+  return hash('sha256', canonicalJson(value));
 }
 
 /** Refuses what JSON would drop without a word (NaN, Map, Set): two different inputs must not share a digest. */

@@ -49,6 +49,13 @@ export function minorUnitDigits(currency: string): number {
   return MINOR_UNITS[currency] ?? 2;
 }
 
+/** Minor units in one unit, by their digits. */
+const SCALES = [0, 1, 2, 3, 4].map((digits) => new Decimal(10).pow(digits));
+
+function scaleOf(currency: string): Decimal {
+  return SCALES[minorUnitDigits(currency)] ?? new Decimal(10).pow(minorUnitDigits(currency));
+}
+
 /** An exact amount in one currency. Immutable; built from text, bigint or a fraction, never from a float. */
 export class Money {
   readonly currency: string;
@@ -79,8 +86,13 @@ export class Money {
 
   /** A whole number of minor units (cents): `fromMinorUnits(625n, 'USD')` is 6.25 USD. */
   static fromMinorUnits(units: bigint, currency: string): Money {
-    const scale = new Decimal(10).pow(minorUnitDigits(currency));
-    return new Money(Money.of(units, currency).#amount.div(scale), currency);
+    const digits = minorUnitDigits(currency);
+    const whole = Money.of(units, currency);
+    if (digits === 0) return whole;
+    // Putting the point into the text is exact, and cheaper than a division.
+    const text = (units < 0n ? -units : units).toString().padStart(digits + 1, '0');
+    const amount = new Decimal(`${text.slice(0, -digits)}.${text.slice(-digits)}`);
+    return new Money(units < 0n ? amount.negated() : amount, currency);
   }
 
   /** Rounds an exact rational once to the currency's minor unit, half-even (billing rule 10). */
@@ -135,7 +147,7 @@ export class Money {
 
   /** Whole minor units; an amount with a finer part is refused, because dropping it would lose money. */
   toMinorUnits(): bigint {
-    const units = this.#amount.mul(new Decimal(10).pow(minorUnitDigits(this.currency)));
+    const units = this.#amount.mul(scaleOf(this.currency));
     if (!units.isInteger()) {
       throw new PoolmeterError(
         'input.invalid',
