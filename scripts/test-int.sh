@@ -11,11 +11,17 @@ declare -A package_of=(
   [amtool]=prometheus-alertmanager
   [chromium]=chromium
   [flock]=util-linux
+  [slurmctld]='slurmctld slurm-wlm-jwt-plugin'
+  [slurmd]=slurmd
+  [slurmrestd]=slurmrestd
+  [sbatch]=slurm-client
+  [munged]=munge
 )
 
 missing=()
 for tool in "${!package_of[@]}"; do
-  command -v "$tool" > /dev/null || missing+=("${package_of[$tool]}")
+  # shellcheck disable=SC2206 # a tool may need several packages
+  command -v "$tool" > /dev/null || missing+=(${package_of[$tool]})
 done
 
 if [ ${#missing[@]} -gt 0 ]; then

@@ -1,17 +1,34 @@
 /** One JSON request to a scheduler, in which everything that is not a good answer becomes an error. */
 import { messageOf, PoolmeterError } from '@poolmeter/domain';
 import type { z } from 'zod';
+import { openRequest, type TlsFiles } from './open-request.js';
+
+export interface OutgoingRequest {
+  readonly method: string;
+  readonly url: URL;
+  /** Empty when there is none. */
+  readonly body: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
 
 export interface ExchangeTarget {
   /** What answers, for messages: `simulator scheduler`. */
   readonly name: string;
   readonly baseUrl: string;
-  readonly token: string | undefined;
+  /** Sent as a bearer token. */
+  readonly token?: string | undefined;
+  /** Sent with every request; called for each, because tokens expire and signatures cover the request. */
+  readonly headers?: (request: OutgoingRequest) => Promise<Readonly<Record<string, string>>>;
   readonly timeoutMs: number;
+  /** A local socket to connect to instead of the host of the URL. */
+  readonly socketPath?: string | undefined;
+  readonly tls?: TlsFiles | undefined;
+  /** Finds the scheduler's own words in the body of a failure. */
+  readonly wordsOfFailure?: (body: string) => string | undefined;
 }
 
 export interface ExchangeRequest<S extends z.ZodType> {
-  readonly method: 'GET' | 'POST';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH';
   readonly path: string;
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
@@ -19,8 +36,8 @@ export interface ExchangeRequest<S extends z.ZodType> {
   readonly answer: S;
 }
 
-/** More than the largest pool's answer; an endless one is cut off. */
-const MAX_BODY_BYTES = 64 * 1024 * 1024;
+/** More than the answer about 50,000 waiting jobs (Slurm writes about 2 kB for each); an endless one is cut off. */
+const MAX_BODY_BYTES = 256 * 1024 * 1024;
 const SHOWN_CHARACTERS = 200;
 
 export async function exchange<S extends z.ZodType>(
@@ -30,7 +47,10 @@ export async function exchange<S extends z.ZodType>(
   const url = new URL(request.path, target.baseUrl.endsWith('/') ? target.baseUrl : `${target.baseUrl}/`);
   const deadline = AbortSignal.timeout(target.timeoutMs);
   const signal = request.signal === undefined ? deadline : AbortSignal.any([request.signal, deadline]);
-  const { status, text } = await send(target, { ...request, url, signal, deadline });
+  const body = request.body === undefined ? '' : JSON.stringify(request.body);
+  const outgoing = { method: request.method, url, body, headers: request.headers ?? {} };
+  const headers = { ...(await target.headers?.(outgoing)), ...request.headers };
+  const { status, text } = await send(target, { ...outgoing, headers, signal, deadline });
   if (status < 200 || status > 299) throw statusFault(target, { status, text });
   let json: unknown;
   try {
@@ -47,54 +67,53 @@ export async function exchange<S extends z.ZodType>(
   throw malformed(target, faults.join('; '), parsed.error);
 }
 
-interface Sent {
-  readonly method: string;
-  readonly url: URL;
-  readonly body?: unknown;
-  readonly headers?: Readonly<Record<string, string>>;
+interface Sent extends OutgoingRequest {
   readonly signal: AbortSignal;
   readonly deadline: AbortSignal;
 }
 
 async function send(target: ExchangeTarget, sent: Sent): Promise<{ status: number; text: string }> {
-  const headers: Record<string, string> = { accept: 'application/json', ...sent.headers };
+  const headers: Record<string, string> = { accept: 'application/json' };
   if (target.token !== undefined) headers['authorization'] = `Bearer ${target.token}`;
-  if (sent.body !== undefined) headers['content-type'] = 'application/json';
-  const body = sent.body === undefined ? {} : { body: JSON.stringify(sent.body) };
+  if (sent.body !== '') headers['content-type'] = 'application/json';
+  Object.assign(headers, sent.headers);
   try {
-    const response = await fetch(sent.url, {
+    const response = await openRequest(sent.url, {
       method: sent.method,
       headers,
-      ...body,
+      body: sent.body === '' ? undefined : sent.body,
       signal: sent.signal,
-      redirect: 'error',
+      socketPath: target.socketPath,
+      tls: target.tls,
     });
-    return { status: response.status, text: await readLimited(target, response) };
+    return { status: response.statusCode ?? 0, text: await readLimited(target, response) };
   } catch (cause) {
     if (cause instanceof PoolmeterError) throw cause;
     if (sent.deadline.aborted) {
       throw new PoolmeterError(
         'timeout',
-        `The ${target.name} at ${sent.url.origin} did not answer within ${target.timeoutMs} ms.`,
+        `The ${target.name} at ${placeOf(target, sent.url)} did not answer within ${target.timeoutMs} ms.`,
         { retriable: true, cause },
       );
     }
     // The caller's own abort is the caller's to tell.
-    if (sent.signal.aborted) throw cause;
-    const reason = cause instanceof Error && cause.cause !== undefined ? cause.cause : cause;
+    if (sent.signal.aborted) throw sent.signal.reason;
     throw new PoolmeterError(
       'dependency.unavailable',
-      `The ${target.name} at ${sent.url.origin} cannot be reached: ${messageOf(reason)}.`,
+      `The ${target.name} at ${placeOf(target, sent.url)} cannot be reached: ${messageOf(cause)}.`,
       { retriable: true, cause },
     );
   }
 }
 
-async function readLimited(target: ExchangeTarget, response: Response): Promise<string> {
-  if (response.body === null) return '';
+function placeOf(target: ExchangeTarget, url: URL): string {
+  return target.socketPath ?? url.origin;
+}
+
+async function readLimited(target: ExchangeTarget, response: AsyncIterable<Uint8Array>): Promise<string> {
   const chunks: Uint8Array[] = [];
   let size = 0;
-  for await (const chunk of response.body as AsyncIterable<Uint8Array>) {
+  for await (const chunk of response) {
     size += chunk.byteLength;
     if (size > MAX_BODY_BYTES) throw malformed(target, `its answer is longer than ${MAX_BODY_BYTES} bytes`);
     chunks.push(chunk);
@@ -111,13 +130,15 @@ function malformed(target: ExchangeTarget, fault: string, cause?: unknown): Pool
 
 function statusFault(target: ExchangeTarget, answer: { status: number; text: string }): PoolmeterError {
   const { status, text } = answer;
-  const message = `The ${target.name} answered ${status}: ${text.slice(0, SHOWN_CHARACTERS)}`;
+  const words = target.wordsOfFailure?.(text) ?? text.slice(0, SHOWN_CHARACTERS);
+  const message = `The ${target.name} answered ${status}: ${words}`;
   const details = { status };
   if (status === 401) return new PoolmeterError('unauthorized', message, { details });
   if (status === 403) return new PoolmeterError('forbidden', message, { details });
   if (status === 404) return new PoolmeterError('not_found', message, { details });
   if (status === 409) return new PoolmeterError('input.conflict', message, { details });
-  if (status >= 500 || status === 429) {
+  // A redirect is not followed: what stands elsewhere was not configured.
+  if (status >= 500 || status === 429 || status < 400) {
     return new PoolmeterError('dependency.unavailable', message, { retriable: true, details });
   }
   return new PoolmeterError('dependency.refused', message, { details });

@@ -184,8 +184,10 @@ describe('a bad answer', () => {
 });
 
 describe('the adapter by configuration', () => {
+  const pool = { id: 'main', providerId: 'north', nodePatterns: ['*'] };
+
   it('is the one of its kind', () => {
-    expect(createScheduler({ kind: 'simulator', url: 'http://127.0.0.1:1' }).kind).toBe('simulator');
+    expect(createScheduler({ kind: 'simulator', url: 'http://127.0.0.1:1' }, pool).kind).toBe('simulator');
   });
 
   it.each([
@@ -195,7 +197,7 @@ describe('the adapter by configuration', () => {
     ['a key that means nothing', { kind: 'simulator', url: 'http://x', retries: 3 }, /retries/],
     ['nothing', undefined, /cannot be used/],
   ])('%s is refused', (_what, config, message) => {
-    expect(() => createScheduler(config)).toThrow(message);
+    expect(() => createScheduler(config, pool)).toThrow(message);
   });
 });
 
