@@ -42,6 +42,7 @@ interface PoolsTable {
   configured_mode: Mode;
   mode_override: Mode | null;
   paused: Generated<boolean>;
+  scale_in_paused: Generated<boolean>;
   policy_digest: string;
   nodes: Generated<readonly PoolNode[]>;
   observed_at: Date | null;
@@ -78,6 +79,8 @@ export interface AutoscalerDatabase {
   'autoscaler.decisions': DecisionsTable;
   'autoscaler.policies': { digest: string; document: ScalingPolicy; seen_at: Date };
   'autoscaler.inputs': { digest: string; document: Buffer; seen_at: Date };
+  'autoscaler.kill_switch': { only_row: Generated<boolean>; pulled: boolean; at: Date | null };
+  'autoscaler.leader': { only_row: Generated<boolean>; epoch: bigint; since: Date | null };
   'autoscaler.demand_points': { pool: string; observed_at: Date; gpus: number };
   'alerts.gpu_health_v1': { gpu_uuid: string; node: string; pool: string; state: string; since: Date };
   'billing.leases_v1': {

@@ -26,6 +26,7 @@ import type { AutoscalerStore } from './decision-store.js';
 import { explainDecision } from './explain-decision.js';
 import { H100, NOW_MS } from './observation-fixture.js';
 import { registerPool } from './pool-memory.js';
+import { createLeadership } from './leadership.js';
 import { takePoolTurn } from './pool-turn.js';
 import type { Pool } from './pools-file.js';
 import { replayDecision } from './replay-decision.js';
@@ -295,6 +296,38 @@ describe('what holds it back', () => {
     expect(await short()).toEqual(['none: none']);
     await turn(2);
     expect(await short()).toEqual(['none: none', 'none: none']);
+  });
+
+  it('a process whose term is over decides nothing, and its successor does', async () => {
+    scheduler.node('idle');
+    const deps = { store, samples, clock, ids: createIdSource(clock), logger };
+    const first = createLeadership({ store, clock });
+    const term = await first.take();
+    const second = createLeadership({ store, clock });
+    expect(await second.take()).toBeUndefined();
+    // The lock goes without a word, as for a process that is stopped for a while.
+    await first.release();
+    const later = await second.take();
+    const target = { pool, scheduler, decidingSinceMs: NOW_MS - 86_400_000 };
+    const epochOf = (one: typeof term) => one?.epoch ?? 0n;
+    await expect(takePoolTurn(deps, { ...target, epoch: epochOf(term) })).rejects.toThrow(/taken over/);
+    expect(scheduler.done).toEqual([]);
+    await takePoolTurn(deps, { ...target, epoch: epochOf(later) });
+    expect((await decisions()).length).toBe(1);
+    await second.release();
+  });
+
+  it('the kill switch stops every pool; a pause of scale-in alone keeps the pool from shrinking', async () => {
+    scheduler.node('idle');
+    await store.db.updateTable('autoscaler.kill_switch').set({ pulled: true }).execute();
+    await turn();
+    await store.db.updateTable('autoscaler.kill_switch').set({ pulled: false }).execute();
+    await store.db.updateTable('autoscaler.pools').set({ scale_in_paused: true }).execute();
+    await turn();
+    await store.db.updateTable('autoscaler.pools').set({ scale_in_paused: false }).execute();
+    const said = (await decisions()).flatMap((one) => one.guards.map((hit) => hit.guard));
+    expect(said.sort()).toEqual(['paused', 'scale_in_paused']);
+    expect(scheduler.done).toEqual([]);
   });
 
   it('removes nothing in the first time after a start', async () => {

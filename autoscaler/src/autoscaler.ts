@@ -7,6 +7,7 @@ import { createScheduler, type Scheduler } from '@poolmeter/scheduler';
 import { repeatEvery, type Component, type Logger } from '@poolmeter/service';
 import type { AutoscalerDatabase } from './autoscaler-database.js';
 import type { AutoscalerStore } from './decision-store.js';
+import { gpuUuidsByPlace } from './gpu-places.js';
 import { createLeadership } from './leadership.js';
 import { registerPool } from './pool-memory.js';
 import { takePoolTurn, type PoolTurnDeps } from './pool-turn.js';
@@ -32,7 +33,9 @@ export interface AutoscalerDeps {
 export function createAutoscaler(deps: AutoscalerDeps): Component {
   const leadership = createLeadership(deps);
   const scaled = deps.pools.filter((pool) => pool.scheduler !== undefined);
-  const schedulerFor = deps.schedulerFor ?? ((pool: Pool) => createScheduler(pool.scheduler));
+  const schedulerFor =
+    deps.schedulerFor ??
+    ((pool: Pool) => createScheduler(pool.scheduler, { ...pool, gpuUuids: gpuUuidsByPlace(deps, pool.id) }));
   const loops = scaled.map((pool) => poolLoop(deps, { pool, scheduler: schedulerFor(pool), leadership }));
   const relay = createOutboxRelay({ ...deps, schema: 'autoscaler' });
   return {
@@ -73,9 +76,10 @@ function poolLoop(
     logger: deps.logger,
     ...(deps.meter === undefined ? {} : { meter: deps.meter }),
     run: async (signal) => {
-      const decidingSinceMs = await leadership.take();
-      if (decidingSinceMs !== undefined)
-        await takePoolTurn(turn, { pool, scheduler, decidingSinceMs, signal });
+      const term = await leadership.take();
+      if (term === undefined) return;
+      const { sinceMs: decidingSinceMs, epoch } = term;
+      await takePoolTurn(turn, { pool, scheduler, decidingSinceMs, epoch, signal });
     },
   });
 }

@@ -21,6 +21,8 @@ export interface CarryOutDeps {
   readonly logger: Logger;
   /** A look at the pool as it is now. */
   readonly look: () => Promise<PoolObservation>;
+  /** Throws when another process decides by now. */
+  readonly fence: () => Promise<void>;
 }
 
 type StepResult =
@@ -54,6 +56,7 @@ async function attemptStep(
     const objection = await objectionNow(deps, { row, name: action.node });
     if (objection !== undefined) return afterObjection(deps, { row, action, objection });
   }
+  await deps.fence();
   const reason = `poolmeter decision ${row.id}: ${row.reasons.map((each) => each.code).join(', ')}`;
   try {
     const outcome = await deps.scheduler.act(action, { idempotencyKey: `${row.id}/${index}`, reason });
@@ -91,6 +94,9 @@ async function objectionNow(
     return { inUse: false, detail: `Not known now: ${failed.map(([source]) => source).join(', ')}.` };
   }
   if (observation.paused) return { inUse: false, detail: 'The pool is paused.' };
+  if (observation.scaleInPaused === true && row.action === 'scale_in') {
+    return { inUse: false, detail: 'Scale-in is paused.' };
+  }
   const gpus = observation.nodes.find((each) => each.node === name)?.gpus ?? [];
   const used = gpus.filter((gpu) => isInUse(gpu, deps.policy)).length;
   if (used > 0) return { inUse: true, detail: `${used} GPUs of ${name} are leased or at work.` };

@@ -67,6 +67,8 @@ function objectionTo(node: ObservedNode, situation: Situation): Objection | unde
 
 interface Budget {
   readonly spareByModel: Map<string, number>;
+  /** Nodes that waiting work needs no GPU of; a gang's are spoken for as a whole. */
+  readonly wholeByModel: Map<string, number>;
   spare: number;
   nodes: number;
 }
@@ -79,20 +81,33 @@ function budgetOf({ supply, placement, reserveGpus }: Situation): Budget {
       Math.max(0, Math.min(model.free, (placement.left.get(model.gpuModel) ?? 0) - model.coming)),
     ]),
   );
-  return { spareByModel, spare: sum([...spareByModel.values()]) - reserveGpus, nodes: supply.nodes };
+  const wholeByModel = new Map(
+    supply.byModel.map(({ gpuModel, gpusPerNode, coming }) => [
+      gpuModel,
+      (placement.wholeLeft.get(gpuModel) ?? 0) - Math.floor(coming / gpusPerNode),
+    ]),
+  );
+  return {
+    spareByModel,
+    wholeByModel,
+    spare: sum([...spareByModel.values()]) - reserveGpus,
+    nodes: supply.nodes,
+  };
 }
 
 function spend(
   budget: Budget,
   node: ObservedNode,
-  { chosen, situation: { policy } }: { chosen: number; situation: Situation },
+  { chosen, situation: { policy, supply } }: { chosen: number; situation: Situation },
 ): Objection | undefined {
   if (budget.nodes - 1 < policy.min_nodes) {
     return { code: 'min_nodes', reason: `The pool keeps at least ${policy.min_nodes} nodes.` };
   }
   const model = node.gpus[0]?.gpuModel ?? '';
   const spare = Math.min(budget.spare, budget.spareByModel.get(model) ?? 0);
-  if (node.gpus.length > spare) {
+  const perNode = supply.byModel.find((each) => each.gpuModel === model)?.gpusPerNode;
+  const spokenFor = node.gpus.length === perNode && (budget.wholeByModel.get(model) ?? 0) < 1;
+  if (node.gpus.length > spare || spokenFor) {
     return { code: 'needed', reason: 'Its GPUs are needed for waiting work, headroom or expected growth.' };
   }
   if (chosen >= policy.scale_in.max_nodes_per_step) {
@@ -102,6 +117,7 @@ function spend(
     };
   }
   budget.nodes -= 1;
+  budget.wholeByModel.set(model, (budget.wholeByModel.get(model) ?? 0) - 1);
   budget.spare -= node.gpus.length;
   budget.spareByModel.set(model, (budget.spareByModel.get(model) ?? 0) - node.gpus.length);
   return undefined;

@@ -26,7 +26,7 @@ export function decide(observation: PoolObservation, policy: ScalingPolicy): Dec
   const healthy = sum(supply.byModel.map((model) => model.healthy));
   const headroom = Math.max(policy.headroom.gpus, Math.ceil(policy.headroom.ratio * healthy));
   const reserveGpus = headroom + forecast.expected_gpus - forecast.demand_gpus;
-  const placement = placeDemand(observation, supply);
+  const placement = placeDemand(observation, supply, policy.substitutes);
   const situation: Situation = { observation, policy, supply, placement, forecast, reserveGpus };
   if (!observation.sources.scheduler.ok) {
     return { forecast, supply, proposals: [nothing(blindReasons(situation), [])] };

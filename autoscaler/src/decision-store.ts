@@ -10,10 +10,10 @@ import type { Forecast } from './forecast.js';
 import type { PoolObservation } from './observation.js';
 import { stepsOf } from './plan-step.js';
 import type { Disposition, GuardedProposal } from './proposal.js';
-import { policyDigestOf, type ScalingPolicy } from './scaling-policy.js';
+import { policyDigestOf, scalingPolicySchema, type ScalingPolicy } from './scaling-policy.js';
 
 /** Grows when decide or guard change what they answer: a replay names the versions when they differ. */
-export const CODE_VERSION = '1';
+export const CODE_VERSION = '2';
 
 export type AutoscalerStore = RelationalStore<AutoscalerDatabase>;
 export type DecisionChange = Omit<
@@ -198,5 +198,6 @@ export async function readInputs(
       `The stored inputs of ${decision.id} do not match their digests.`,
     );
   }
-  return { observation, policy: policy.document };
+  // A policy that was stored before a key existed gets its default.
+  return { observation, policy: scalingPolicySchema.parse(policy.document) };
 }

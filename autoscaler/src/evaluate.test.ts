@@ -84,6 +84,28 @@ describe('scaling out', () => {
     expect(decided(world)).toEqual([{ action: 'scale_out', targets, why, guards: [], disposition: 'act' }]);
   });
 
+  it('a pool without a node grows again when the policy says what a node has', () => {
+    const world = pool([], { pending: [waiting('w', { gpus: 9, gang: true })] });
+    expect(decided(world)).toMatchObject([{ action: 'none' }]);
+    expect(decided(world, policy({ node_shapes: { [H100]: 8 } }))).toMatchObject([
+      { action: 'scale_out', targets: [`2×${H100}`] },
+    ]);
+  });
+
+  it('a gang of eight does not fit into the rests of two nodes; eight single GPUs do', () => {
+    const rests = [node('a', { leased: 4 }), node('b', { leased: 4 })];
+    const gang = [waiting('w', { gang: true })];
+    expect(decided(pool(rests, { pending: gang }))).toMatchObject([{ targets: [`1×${H100}`] }]);
+    expect(decided(pool(rests, { pending: [waiting('w')] }))).toMatchObject([{ action: 'none' }]);
+  });
+
+  it('a model that the policy lets stand in is used before another node is bought', () => {
+    const a100 = node('b', { each: { gpuModel: 'A100' } });
+    const world = pool([full('a'), a100], { pending: [waiting('w')] });
+    expect(decided(world)).toMatchObject([{ action: 'scale_out' }]);
+    expect(decided(world, policy({ substitutes: { [H100]: ['A100'] } }))).toMatchObject([{ action: 'none' }]);
+  });
+
   it('headroom asks for a node when too little is free', () => {
     const rules = policy({ headroom: { gpus: 4, ratio: 0 } });
     expect(decided(pool([node('a', { leased: 6 })]), rules)).toMatchObject([

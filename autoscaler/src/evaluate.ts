@@ -13,8 +13,8 @@ export interface Evaluation {
 }
 
 export function evaluate(observation: PoolObservation, policy: ScalingPolicy): Evaluation {
-  const { forecast, proposals } = decide(observation, policy);
-  const guarded = proposals.map((proposal) => guard(proposal, { observation, policy }));
+  const { forecast, supply, proposals } = decide(observation, policy);
+  const guarded = proposals.map((proposal) => guard(proposal, { observation, policy, supply }));
   return { forecast, proposals: oneAtATime(guarded) };
 }
 

@@ -29,6 +29,7 @@ export function forecastDemand(observation: PoolObservation, policy: ScalingPoli
 
 /** GPUs that are leased plus GPUs that are waited for. */
 export function demandNow(observation: PoolObservation): number {
-  const leased = observation.nodes.flatMap((node) => node.gpus).filter((gpu) => gpu.leaseIds.length > 0);
-  return leased.length + observation.pending.reduce((all, one) => all + one.gpus, 0);
+  let gpus = observation.pending.reduce((all, one) => all + one.gpus, 0);
+  for (const node of observation.nodes) for (const gpu of node.gpus) if (gpu.leaseIds.length > 0) gpus += 1;
+  return gpus;
 }

@@ -3,6 +3,9 @@
  * random worlds. It may block or trim a proposal; it never adds to one.
  */
 import type { SchedulerAction } from '@poolmeter/scheduler';
+import { approval, costCap } from './guard-money.js';
+import { backOff, flapping, rateLimit } from './guard-pace.js';
+import { addedByModel, advise, block, type Judged, type Rule } from './guard-rule.js';
 import type { ObservedNode, PoolObservation } from './observation.js';
 import {
   addedNodes,
@@ -13,21 +16,19 @@ import {
   type Proposal,
 } from './proposal.js';
 import type { ScalingPolicy } from './scaling-policy.js';
-import { gpusPerNode, hasBootTimedOut, isFaulty, isProvedIdle, sum, supplyOf } from './supply.js';
-
-interface Judged {
-  readonly proposal: Proposal;
-  readonly observation: PoolObservation;
-  readonly policy: ScalingPolicy;
-}
+import { hasBootTimedOut, isFaulty, isProvedIdle, sum, supplyOf, type PoolSupply } from './supply.js';
 
 export function guard(
   proposal: Proposal,
-  { observation, policy }: { observation: PoolObservation; policy: ScalingPolicy },
+  {
+    observation,
+    policy,
+    supply = supplyOf(observation, policy),
+  }: { observation: PoolObservation; policy: ScalingPolicy; supply?: PoolSupply },
 ): GuardedProposal {
   if (proposal.action === 'none') return { ...proposal, guards: [], disposition: 'none' };
-  const { trimmed, hits } = withoutUnsafeNodes({ proposal, observation, policy });
-  const judged = { proposal: trimmed, observation, policy };
+  const { trimmed, hits } = withoutUnsafeNodes({ proposal, observation, policy, supply });
+  const judged: Judged = { proposal: trimmed, observation, policy, supply };
   const guards = [...hits, ...rules.flatMap((rule) => rule(judged))];
   return { ...trimmed, guards, disposition: dispositionOf(guards) };
 }
@@ -36,8 +37,6 @@ function dispositionOf(guards: readonly GuardHit[]): Disposition {
   if (guards.some((hit) => hit.effect === 'block')) return 'hold';
   return guards.some((hit) => hit.effect === 'advise') ? 'recommend' : 'act';
 }
-
-const block = (guardName: string, text: string): GuardHit[] => [{ guard: guardName, effect: 'block', text }];
 
 /** Nodes whose GPUs are leased, at work or out of sight are struck from a scale-in, one by one. */
 function withoutUnsafeNodes({ proposal, observation, policy }: Judged): {
@@ -58,8 +57,6 @@ function withoutUnsafeNodes({ proposal, observation, policy }: Judged): {
   const hit: GuardHit = { guard: 'leased_or_busy', effect: targets.length === 0 ? 'block' : 'trim', text };
   return { trimmed: { ...proposal, targets, plan: proposal.plan.filter(kept) }, hits: [hit] };
 }
-
-type Rule = (judged: Judged) => GuardHit[];
 
 type StepKind = SchedulerAction['kind'];
 
@@ -84,7 +81,13 @@ const planFits: Rule = ({ proposal }) => {
   return block('plan_fits', `These steps are no part of ${proposal.action}: ${steps}.`);
 };
 
-const paused: Rule = ({ observation }) => (observation.paused ? block('paused', 'The pool is paused.') : []);
+const paused: Rule = ({ observation, proposal }) => {
+  if (observation.paused) return block('paused', 'The pool is paused.');
+  if (observation.scaleInPaused === true && proposal.action === 'scale_in') {
+    return block('scale_in_paused', 'Nothing is given back while scale-in is paused.');
+  }
+  return [];
+};
 
 const mode: Rule = ({ proposal, observation }) => {
   if (observation.mode === 'full') return [];
@@ -93,14 +96,14 @@ const mode: Rule = ({ proposal, observation }) => {
     observation.mode === 'recommend'
       ? 'The pool is in mode recommend.'
       : 'The pool only scales out by itself.';
-  return [{ guard: 'mode', effect: 'advise', text }];
+  return advise('mode', text);
 };
 
 /** Removing on doubtful data could take what is in use; adding on it is bounded by the caps. */
-const doubtfulData: Rule = ({ proposal, observation, policy }) => {
+const doubtfulData: Rule = ({ proposal, observation, supply }) => {
   if (!observation.sources.scheduler.ok) return block('scheduler_failed', 'The scheduler does not answer.');
   if (proposal.action === 'scale_out') return [];
-  return supplyOf(observation, policy).faults.flatMap((fault) => block(fault.code, fault.text));
+  return supply.faults.flatMap((fault) => block(fault.code, fault.text));
 };
 
 const restartWindow: Rule = ({ proposal, observation, policy }) => {
@@ -158,10 +161,9 @@ const stepLimit: Rule = ({ proposal, policy }) => {
   return [];
 };
 
-const caps: Rule = ({ proposal, observation, policy }) => {
-  const supply = supplyOf(observation, policy);
+const caps: Rule = ({ proposal, observation, policy, supply }) => {
   const nodes = supply.nodes + addedNodes(proposal.plan);
-  const gpus = supply.gpus + addedGpus(proposal.plan, observation);
+  const gpus = supply.gpus + sum(addedByModel(proposal.plan, { supply, observation }).map((one) => one.gpus));
   const added = addedNodes(proposal.plan) > 0;
   return [
     ...(added && nodes > policy.max_nodes
@@ -175,16 +177,6 @@ const caps: Rule = ({ proposal, observation, policy }) => {
       : []),
   ];
 };
-
-function addedGpus(plan: readonly SchedulerAction[], observation: PoolObservation): number {
-  return sum(
-    plan.map((step) => {
-      if (step.kind === 'add') return step.count * gpusPerNode(step.gpuModel, observation);
-      if (step.kind !== 'power_up') return 0;
-      return observation.nodes.find((node) => node.node === step.node)?.gpus.length ?? 0;
-    }),
-  );
-}
 
 /** Many nodes at fault at once is more likely a fault of what looks at them. Booting nodes are not sick. */
 const breaker: Rule = ({ observation, policy }) => {
@@ -208,9 +200,7 @@ const capable: Rule = ({ proposal, observation }) => {
   const missing = proposal.plan.filter((step) => !observation.capabilities.includes(step.kind));
   if (missing.length === 0) return [];
   const kinds = [...new Set(missing.map((step) => step.kind))].join(', ');
-  return [
-    { guard: 'capability', effect: 'advise', text: `The scheduler cannot do this by itself: ${kinds}.` },
-  ];
+  return advise('capability', `The scheduler cannot do this by itself: ${kinds}.`);
 };
 
 const rules: readonly Rule[] = [
@@ -220,8 +210,13 @@ const rules: readonly Rule[] = [
   doubtfulData,
   restartWindow,
   cooldown,
+  backOff,
+  flapping,
   stepLimit,
+  rateLimit,
   caps,
+  costCap,
   breaker,
   capable,
+  approval,
 ];

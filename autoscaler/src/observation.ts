@@ -61,11 +61,22 @@ export interface OpenDecision {
   readonly sinceMs: number;
 }
 
+export interface RecentAction {
+  readonly action: OpenDecision['action'];
+  readonly atMs: number;
+  readonly nodesAdded: number;
+  readonly nodesRemoved: number;
+}
+
 export interface PoolObservation {
   readonly pool: string;
   readonly observedAtMs: number;
   readonly mode: Mode;
   readonly paused: boolean;
+  /** Nothing is given back; everything else goes on. Absent in what was stored before it existed. */
+  readonly scaleInPaused?: boolean;
+  /** A person approved what is to be decided: mode and approval thresholds are answered. Absent = no. */
+  readonly approved?: boolean;
   /** What the scheduler can be asked to do. */
   readonly capabilities: readonly string[];
   readonly sources: {
@@ -85,5 +96,9 @@ export interface PoolObservation {
     readonly lastScaleInMs: number | null;
     readonly lastReplaceMs: number | null;
     readonly open: readonly OpenDecision[];
+    /** What was carried out in the last hour, oldest first. Absent in what was stored before it existed. */
+    readonly recent?: readonly RecentAction[];
+    /** Additions in a row, up to the newest one, whose nodes never came. */
+    readonly failedAdditions?: { readonly count: number; readonly lastMs: number };
   };
 }

@@ -50,6 +50,7 @@ export async function observePool(
     observedAtMs: nowMs,
     mode: memory.mode,
     paused: memory.paused,
+    scaleInPaused: memory.scaleInPaused,
     capabilities: [...scheduler.capabilities].sort(),
     sources: {
       scheduler: stateOf(seen, seen.value?.observedAt ?? nowMs),
@@ -66,6 +67,8 @@ export async function observePool(
       lastScaleInMs: memory.lastScaleInMs,
       lastReplaceMs: memory.lastReplaceMs,
       open: openDecisions(memory, nodes),
+      recent: memory.recent,
+      failedAdditions: memory.failedAdditions,
     },
   };
   return observation;

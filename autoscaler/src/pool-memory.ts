@@ -2,11 +2,14 @@
 import { sql } from 'kysely';
 import type { AutoscalerStore } from './decision-store.js';
 import type { DecisionRow } from './decision-row.js';
-import type { Mode, OpenDecision } from './observation.js';
+import type { Mode, OpenDecision, RecentAction } from './observation.js';
 import type { PlanStep } from './plan-step.js';
-import { nodesOf } from './proposal.js';
+import { addedNodes, nodesOf } from './proposal.js';
 import type { Pool } from './pools-file.js';
 import { policyDigestOf } from './scaling-policy.js';
+
+const RECENT_MS = 3_600_000;
+const FAILURES_READ_MOST = 8;
 
 export interface RequestedNodes {
   /** null for nodes that exist and are switched on: their own GPUs say it. */
@@ -16,7 +19,11 @@ export interface RequestedNodes {
 
 export interface PoolMemory {
   readonly mode: Mode;
+  /** By its own switch or by the one for all pools. */
   readonly paused: boolean;
+  readonly scaleInPaused: boolean;
+  readonly recent: readonly RecentAction[];
+  readonly failedAdditions: { readonly count: number; readonly lastMs: number };
   readonly lastScaleOutMs: number | null;
   readonly lastScaleInMs: number | null;
   readonly lastReplaceMs: number | null;
@@ -50,25 +57,92 @@ export async function readMemory(
   store: AutoscalerStore,
   { pool, nowMs }: { pool: Pool; nowMs: number },
 ): Promise<PoolMemory> {
-  const [settings, last, demandHistory, open] = await Promise.all([
-    store.db
-      .selectFrom('autoscaler.pools')
-      .select(['configured_mode', 'mode_override', 'paused'])
-      .where('id', '=', pool.id)
-      .executeTakeFirstOrThrow(),
+  const [settings, recent, failedAdditions, last, demandHistory, open] = await Promise.all([
+    readSwitches(store, pool.id),
+    readRecent(store, { pool: pool.id, nowMs }),
+    readFailedAdditions(store, pool.id),
     readLastActions(store, pool.id),
     readDemand(store, { pool, nowMs }),
     readOpen(store, pool.id),
   ]);
   return {
     mode: settings.mode_override ?? settings.configured_mode,
-    paused: settings.paused,
+    paused: settings.paused || settings.pulled,
+    scaleInPaused: settings.scale_in_paused,
+    recent,
+    failedAdditions,
     lastScaleOutMs: last.get('scale_out') ?? null,
     lastScaleInMs: last.get('scale_in') ?? null,
     lastReplaceMs: maxOrNull([last.get('replace'), last.get('cordon')]),
     demandHistory,
     open: open.map(openFrom),
   };
+}
+
+/** A pool stands still by its own switch, or by the one that stops all (`pulled`). */
+interface Switches {
+  readonly configured_mode: Mode;
+  readonly mode_override: Mode | null;
+  readonly paused: boolean;
+  readonly scale_in_paused: boolean;
+  readonly pulled: boolean;
+}
+
+export function readSwitches(store: AutoscalerStore, pool: string): Promise<Switches> {
+  return store.db
+    .selectFrom(['autoscaler.pools', 'autoscaler.kill_switch'])
+    .select(['configured_mode', 'mode_override', 'paused', 'scale_in_paused', 'pulled'])
+    .where('id', '=', pool)
+    .executeTakeFirstOrThrow();
+}
+
+/** Everything that was set going in the last hour, whatever became of it. */
+async function readRecent(
+  store: AutoscalerStore,
+  { pool, nowMs }: { pool: string; nowMs: number },
+): Promise<RecentAction[]> {
+  const rows = await store.db
+    .selectFrom('autoscaler.decisions')
+    .select(['action', 'acted_at', 'steps', 'targets'])
+    .where('pool', '=', pool)
+    .where('acted_at', '>', new Date(nowMs - RECENT_MS))
+    .orderBy('acted_at')
+    .orderBy('id')
+    .execute();
+  return rows.flatMap(({ action, acted_at, steps, targets }) =>
+    action === 'none' || acted_at === null
+      ? []
+      : [
+          {
+            action,
+            atMs: acted_at.getTime(),
+            nodesAdded: addedNodes(steps.map((step) => step.action)),
+            nodesRemoved: action === 'scale_in' ? nodesOf({ targets }).length : 0,
+          },
+        ],
+  );
+}
+
+/** How many of the newest additions in a row had no effect. */
+async function readFailedAdditions(
+  store: AutoscalerStore,
+  pool: string,
+): Promise<{ count: number; lastMs: number }> {
+  const rows = await store.db
+    .selectFrom('autoscaler.decisions')
+    .select('outcome')
+    .where('pool', '=', pool)
+    .where('action', '=', 'scale_out')
+    .where('acted_at', 'is not', null)
+    .where('outcome', 'is not', null)
+    .orderBy('acted_at', 'desc')
+    .orderBy('id', 'desc')
+    .limit(FAILURES_READ_MOST)
+    .execute();
+  const good = rows.findIndex((row) => row.outcome?.effective === true);
+  const failed = good < 0 ? rows : rows.slice(0, good);
+  const times = failed.map((row) => Date.parse(row.outcome?.checked_at ?? ''));
+  return { count: failed.length, lastMs: Math.max(0, ...times) };
 }
 
 async function readLastActions(store: AutoscalerStore, pool: string): Promise<Map<string, number>> {

@@ -28,6 +28,7 @@ const poolSchema = z
     mode: z.enum(modes),
     configured_mode: z.enum(modes),
     paused: z.boolean(),
+    scale_in_paused: z.boolean(),
     node_patterns: z.array(z.string()),
     policy_digest: z.string(),
     nodes: z.array(
@@ -67,7 +68,10 @@ const pausePool = createRoute({
   path: '/v1/pools/{id}/pause',
   summary: 'Stop all actions in a pool, those half-way included; decisions are still made and stored',
   middleware: writing,
-  request: { params },
+  request: {
+    params,
+    query: z.strictObject({ only: z.enum(['scale_in']).optional() }),
+  },
   responses: onePool,
 });
 
@@ -123,12 +127,14 @@ export function addPoolRoutes(router: OpenAPIHono<ApiEnv>, deps: AutoscalerRoute
 
   router.openapi(pausePool, async (c) => {
     const { id } = c.req.valid('param');
-    return c.json(await changePool(c, deps, { id, action: 'pool.pause', set: { paused: true } }), 200);
+    const set = c.req.valid('query').only === 'scale_in' ? { scale_in_paused: true } : { paused: true };
+    return c.json(await changePool(c, deps, { id, action: 'pool.pause', set }), 200);
   });
 
   router.openapi(resumePool, async (c) => {
     const { id } = c.req.valid('param');
-    return c.json(await changePool(c, deps, { id, action: 'pool.resume', set: { paused: false } }), 200);
+    const set = { paused: false, scale_in_paused: false };
+    return c.json(await changePool(c, deps, { id, action: 'pool.resume', set }), 200);
   });
 
   router.openapi(setMode, async (c) => {
@@ -174,6 +180,7 @@ function poolView(row: PoolRow) {
     mode: row.mode_override ?? row.configured_mode,
     configured_mode: row.configured_mode,
     paused: row.paused,
+    scale_in_paused: row.scale_in_paused,
     node_patterns: [...row.node_patterns],
     policy_digest: row.policy_digest,
     nodes: row.nodes.map((node) => ({ ...node })),

@@ -9,9 +9,10 @@ import { findOutcome } from './check-outcome.js';
 import type { DecisionRow } from './decision-row.js';
 import { changeDecision, storeDecision, type AutoscalerStore } from './decision-store.js';
 import { evaluate, signatureOf, type Evaluation } from './evaluate.js';
+import { holdsTerm } from './leadership.js';
 import type { PoolObservation } from './observation.js';
 import { demandPointOf, observePool } from './observe.js';
-import { dropOldHistory, recordDemand } from './pool-memory.js';
+import { dropOldHistory, readSwitches, recordDemand } from './pool-memory.js';
 import type { Pool } from './pools-file.js';
 import { nodesOf, type GuardedProposal } from './proposal.js';
 import type { SampleReader } from './sample-reader.js';
@@ -30,6 +31,8 @@ export interface PoolTarget {
   readonly pool: Pool;
   readonly scheduler: Scheduler;
   readonly decidingSinceMs: number;
+  /** The fence of this process's term; absent where nobody else could decide. */
+  readonly epoch?: bigint;
   readonly signal?: AbortSignal;
 }
 
@@ -42,6 +45,7 @@ export async function takePoolTurn(deps: PoolTurnDeps, target: PoolTarget): Prom
   await checkOutcomes(deps, { target, observation });
   await answerApprovals(deps, { target, observation });
   const evaluation = evaluate(observation, target.pool.policy);
+  if (target.epoch !== undefined) await holdsTerm(deps.store, target.epoch);
   await storeWhatIsNew(deps, { target, observation, evaluation });
   await keepLook(deps, { target, observation });
   await dropOldHistory(deps.store, { pool: target.pool.id, nowMs: observation.observedAtMs });
@@ -50,12 +54,8 @@ export async function takePoolTurn(deps: PoolTurnDeps, target: PoolTarget): Prom
 /** Paused pools stand still, half-way through a decision too. */
 async function goOn(deps: PoolTurnDeps, target: PoolTarget): Promise<void> {
   for (const row of await decisionsWith(deps.store, { pool: target.pool.id, status: 'acting' })) {
-    const { paused } = await deps.store.db
-      .selectFrom('autoscaler.pools')
-      .select('paused')
-      .where('id', '=', target.pool.id)
-      .executeTakeFirstOrThrow();
-    if (!paused) await carry(deps, { target, row });
+    const { paused, pulled } = await readSwitches(deps.store, target.pool.id);
+    if (!paused && !pulled) await carry(deps, { target, row });
   }
 }
 
@@ -71,6 +71,7 @@ async function carry(
       clock: deps.clock,
       logger: deps.logger,
       look: () => observePool(deps, target),
+      fence: () => (target.epoch === undefined ? Promise.resolve() : holdsTerm(deps.store, target.epoch)),
     },
     row,
   );
@@ -95,7 +96,7 @@ async function answerApprovals(
   { target, observation }: { target: PoolTarget; observation: PoolObservation },
 ): Promise<void> {
   for (const row of await decisionsWith(deps.store, { pool: target.pool.id, status: 'approved' })) {
-    const { proposals } = evaluate({ ...observation, mode: 'full' }, target.pool.policy);
+    const { proposals } = evaluate({ ...observation, mode: 'full', approved: true }, target.pool.policy);
     const still = proposals.find(
       (proposal) => proposal.action === row.action && coversTargets(proposal, row),
     );

@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import { messageOf, PoolmeterError } from '@poolmeter/domain';
+import { schedulerConfigSchema } from '@poolmeter/scheduler';
 import { z } from 'zod';
 import { modes, type Mode } from './observation.js';
 import { parseScalingPolicy, scalingPolicySchema, type ScalingPolicy } from './scaling-policy.js';
@@ -10,8 +11,8 @@ import { parseYaml } from './yaml-document.js';
 /** How the scheduler of a pool is reached; the package scheduler makes an adapter of it. */
 export interface PoolScheduler {
   readonly kind: string;
-  readonly url: string;
-  readonly token?: string | undefined;
+  /** The settings of that kind. */
+  readonly [setting: string]: unknown;
 }
 
 const name = z
@@ -25,12 +26,7 @@ const poolSchema = z.strictObject({
     .min(1)
     .describe('Node names or patterns. A node belongs to the first pool that names it.'),
   provider: name.describe('Who owns the hardware.'),
-  scheduler: z
-    .strictObject({
-      kind: name.describe('Such as slurm, kubernetes, ray, nats, webhook, simulator.'),
-      url: z.url().describe('Where its API listens.'),
-      token: z.string().min(1).optional().describe('Sent to the scheduler, where it asks for one.'),
-    })
+  scheduler: schedulerConfigSchema
     .optional()
     .describe('Without one the pool is measured and billed, never scaled.'),
   mode: z.enum(modes).default('recommend'),

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { instantFromMs } from '@poolmeter/domain';
+import { instantFromMs, ManualClock } from '@poolmeter/domain';
 import {
   gpuSamplesInsert,
   migrateMetricsStore,
@@ -13,6 +13,7 @@ import {
 import { createLogger } from '@poolmeter/service';
 import { encodeSampleRows, type GpuSample } from '@poolmeter/telemetry-schema';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { gpuUuidsByPlace } from './gpu-places.js';
 import { NOW_MS } from './observation-fixture.js';
 import { createSampleReader } from './sample-reader.js';
 
@@ -107,4 +108,24 @@ it('reads when each GPU was last seen and how busy it was, instances included, b
     { gpuUuid: 'GPU-pausing', latestMs: NOW_MS - 5_000, busiestRatio: 0.87 },
     { gpuUuid: 'GPU-silent', latestMs: NOW_MS - 5_000, busiestRatio: null },
   ]);
+});
+
+it('knows which GPU is at which place of a node: the one that was seen there last', async () => {
+  const at = { pool: 'places', node: 'b' };
+  const values = encodeSampleRows([
+    sample('GPU-taken-out', 7_200, at),
+    sample('GPU-put-in', 20, at),
+    sample('GPU-second', 20, { ...at, gpuIndex: 1 }),
+    sample('GPU-second', 20, { ...at, gpuIndex: 1, gpuInstance: '13/0' }),
+    sample('GPU-years-ago', 31 * 86_400, { ...at, gpuIndex: 2 }),
+    sample('GPU-elsewhere', 20, { ...at, pool: 'other', gpuIndex: 3 }),
+  ]);
+  await metrics.insert({ ...gpuSamplesInsert, values, token: 'places' });
+  const clock = new ManualClock(instantFromMs(NOW_MS));
+  expect(await gpuUuidsByPlace({ metrics, clock }, 'places')()).toEqual(
+    new Map([
+      ['b/0', 'GPU-put-in'],
+      ['b/1', 'GPU-second'],
+    ]),
+  );
 });

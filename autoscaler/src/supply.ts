@@ -15,6 +15,8 @@ export interface ModelSupply {
   readonly healthy: number;
   /** Of these, those that take work now and have none. */
   readonly free: number;
+  /** How many nodes have so many free GPUs, by that number: a gang of eight does not fit into eight nodes' rests. */
+  readonly nodesByFree: readonly number[];
   /** On nodes that boot or were asked for, as long as their time is not up. */
   readonly coming: number;
 }
@@ -26,6 +28,12 @@ export function dataFaults(observation: PoolObservation, policy: ScalingPolicy):
     const source = observation.sources[name];
     if (!source.ok) {
       faults.push({ code: `${name}_failed`, text: `The ${name} source failed: ${source.detail}` });
+    } else if (source.atMs - observation.observedAtMs > policy.fresh.ahead_s * 1_000) {
+      const aheadS = Math.round((source.atMs - observation.observedAtMs) / 1_000);
+      faults.push({
+        code: `${name}_ahead`,
+        text: `The ${name} data is ${aheadS} s ahead: a clock is wrong.`,
+      });
     } else if (observation.observedAtMs - source.atMs > policy.fresh.within_s * 1_000) {
       const ageS = Math.round((observation.observedAtMs - source.atMs) / 1_000);
       faults.push({ code: `${name}_stale`, text: `The newest ${name} data is ${ageS} s old.` });
@@ -41,12 +49,17 @@ export function dataFaults(observation: PoolObservation, policy: ScalingPolicy):
 
 /** The share of GPUs with a fresh sample among those that should have one. */
 function sampleCoverage(observation: PoolObservation, policy: ScalingPolicy): number {
-  const expected = observation.nodes
-    .filter((node) => node.state === 'ready' || node.state === 'cordoned')
-    .flatMap((node) => node.gpus)
-    .filter((gpu) => gpu.health !== 'lost' && gpu.health !== 'faulty');
-  if (expected.length === 0) return 1;
-  return expected.filter((gpu) => hasFreshSample(gpu, observation, policy)).length / expected.length;
+  let expected = 0;
+  let fresh = 0;
+  for (const node of observation.nodes) {
+    if (node.state !== 'ready' && node.state !== 'cordoned') continue;
+    for (const gpu of node.gpus) {
+      if (isFaulty(gpu)) continue;
+      expected += 1;
+      if (hasFreshSample(gpu, observation, policy)) fresh += 1;
+    }
+  }
+  return expected === 0 ? 1 : fresh / expected;
 }
 
 export function hasFreshSample(
@@ -54,7 +67,9 @@ export function hasFreshSample(
   observation: PoolObservation,
   policy: ScalingPolicy,
 ): boolean {
-  return gpu.sampleMs !== null && observation.observedAtMs - gpu.sampleMs <= policy.fresh.within_s * 1_000;
+  if (gpu.sampleMs === null) return false;
+  const ageMs = observation.observedAtMs - gpu.sampleMs;
+  return ageMs <= policy.fresh.within_s * 1_000 && -ageMs <= policy.fresh.ahead_s * 1_000;
 }
 
 export function isFaulty(gpu: ObservedGpu): boolean {
@@ -94,21 +109,43 @@ export interface PoolSupply {
 
 export function supplyOf(observation: PoolObservation, policy: ScalingPolicy): PoolSupply {
   const faults = dataFaults(observation, policy);
-  const models = [
-    ...new Set(observation.nodes.flatMap((node) => node.gpus.map((gpu) => gpu.gpuModel))),
-  ].sort();
   const counted = { observation, policy, partial: faults.length > 0 };
-  const byModel = models.map((gpuModel) => supplyOfModel(gpuModel, counted));
-  const running = observation.nodes.filter((node) => node.state !== 'powered_down');
-  const asked = observation.memory.open.flatMap((open) => open.coming);
-  const askedGpus = asked.map(({ gpuModel, nodes }) => nodes * gpusPerNode(gpuModel, observation));
-  return {
-    faults,
-    byModel,
-    nodes: running.length + sum(asked.map((one) => one.nodes)),
-    gpus: sum(running.map((node) => node.gpus.length)) + sum(askedGpus),
-  };
+  const byModel = new Map<string, CountedModel>();
+  for (const [gpuModel, shape] of Object.entries(policy.node_shapes)) {
+    byModel.set(gpuModel, { gpuModel, gpusPerNode: shape, healthy: 0, free: 0, coming: 0, nodesByFree: [] });
+  }
+  let nodes = 0;
+  let gpus = 0;
+  for (const node of observation.nodes) {
+    countNode(node, { byModel, counted });
+    if (node.state === 'powered_down') continue;
+    nodes += 1;
+    gpus += node.gpus.length;
+  }
+  const since = observation.observedAtMs - policy.boot_timeout_s * 1_000;
+  for (const open of observation.memory.open) {
+    for (const coming of open.coming) {
+      const model = byModel.get(coming.gpuModel);
+      const comingGpus = coming.nodes * (model?.gpusPerNode ?? GPUS_OF_A_NODE_NOT_SEEN);
+      nodes += coming.nodes;
+      gpus += comingGpus;
+      if (model !== undefined && open.sinceMs >= since) model.coming += comingGpus;
+    }
+  }
+  const models = [...byModel.values()].sort((a, b) => (a.gpuModel < b.gpuModel ? -1 : 1));
+  return { faults, byModel: models, nodes, gpus };
 }
+
+interface CountedModel extends Omit<ModelSupply, 'nodesByFree'> {
+  gpusPerNode: number;
+  healthy: number;
+  free: number;
+  coming: number;
+  readonly nodesByFree: number[];
+}
+
+/** A node that nobody has seen yet is taken for one of eight. */
+const GPUS_OF_A_NODE_NOT_SEEN = 8;
 
 interface Counted {
   readonly observation: PoolObservation;
@@ -116,23 +153,34 @@ interface Counted {
   readonly partial: boolean;
 }
 
-function supplyOfModel(gpuModel: string, counted: Counted): ModelSupply {
-  const { observation, policy } = counted;
-  const onNodes = (state: (node: ObservedNode) => boolean) =>
-    observation.nodes
-      .filter(state)
-      .flatMap((node) => node.gpus)
-      .filter((gpu) => gpu.gpuModel === gpuModel);
-  const healthy = onNodes((node) => node.state === 'ready').filter((gpu) => isCountable(gpu, counted));
-  const booting = onNodes((node) => node.state === 'booting' && !hasBootTimedOut(node, observation, policy));
-  const perNode = gpusPerNode(gpuModel, observation);
-  return {
-    gpuModel,
-    gpusPerNode: perNode,
-    healthy: healthy.length,
-    free: healthy.filter((gpu) => !isInUse(gpu, policy)).length,
-    coming: booting.filter((gpu) => !isFaulty(gpu)).length + comingNodes(gpuModel, counted) * perNode,
-  };
+function countNode(
+  node: ObservedNode,
+  { byModel, counted }: { byModel: Map<string, CountedModel>; counted: Counted },
+): void {
+  const booting = node.state === 'booting' && !hasBootTimedOut(node, counted.observation, counted.policy);
+  const ofNode = new Map<string, number>();
+  const freeHere = new Map<string, number>();
+  for (const gpu of node.gpus) {
+    let model = byModel.get(gpu.gpuModel);
+    if (model === undefined) {
+      model = { gpuModel: gpu.gpuModel, gpusPerNode: 0, healthy: 0, free: 0, coming: 0, nodesByFree: [] };
+      byModel.set(gpu.gpuModel, model);
+    }
+    const here = (ofNode.get(gpu.gpuModel) ?? 0) + 1;
+    ofNode.set(gpu.gpuModel, here);
+    model.gpusPerNode = Math.max(model.gpusPerNode, here);
+    if (booting && !isFaulty(gpu)) model.coming += 1;
+    if (node.state !== 'ready' || !isCountable(gpu, counted)) continue;
+    model.healthy += 1;
+    if (isInUse(gpu, counted.policy)) continue;
+    model.free += 1;
+    freeHere.set(gpu.gpuModel, (freeHere.get(gpu.gpuModel) ?? 0) + 1);
+  }
+  for (const [gpuModel, free] of freeHere) {
+    const nodes = byModel.get(gpuModel)?.nodesByFree ?? [];
+    while (nodes.length <= free) nodes.push(0);
+    nodes[free] = (nodes[free] ?? 0) + 1;
+  }
 }
 
 /**
@@ -142,23 +190,6 @@ function supplyOfModel(gpuModel: string, counted: Counted): ModelSupply {
 function isCountable(gpu: ObservedGpu, { observation, policy, partial }: Counted): boolean {
   if (isFaulty(gpu) || gpu.health === 'verifying') return false;
   return partial || hasFreshSample(gpu, observation, policy);
-}
-
-function comingNodes(gpuModel: string, { observation, policy }: Counted): number {
-  const since = observation.observedAtMs - policy.boot_timeout_s * 1_000;
-  return sum(
-    observation.memory.open
-      .filter((open) => open.sinceMs >= since)
-      .flatMap((open) => open.coming)
-      .filter((coming) => coming.gpuModel === gpuModel)
-      .map((coming) => coming.nodes),
-  );
-}
-
-/** What one node of this model brings: the most that any node of the pool has; 8 before the first one was seen. */
-export function gpusPerNode(gpuModel: string, observation: PoolObservation): number {
-  const counts = observation.nodes.map((node) => node.gpus.filter((gpu) => gpu.gpuModel === gpuModel).length);
-  return Math.max(0, ...counts) || 8;
 }
 
 export function sum(numbers: readonly number[]): number {

@@ -18,8 +18,6 @@ export const workerAskSchema = z.object({
 });
 export type WorkerNews = 'first' | 'stored';
 
-const MIB = 1_048_576;
-
 const tell = (news: WorkerNews) => process.send?.(news);
 
 /** The same bus, watched: nothing is added to the way of a message but a comparison. */
@@ -75,15 +73,7 @@ const pipeline = createPipeline({
   logger,
   telemetry: createTelemetry({ service: 'bench' }),
   clock: systemClock,
-  config: {
-    ...pipelineDefaults(),
-    group: ask.group,
-    // Everything waits on the broker: inserts of 100,000 rows, not of what half a second brought.
-    flushIntervalMs: 1_500,
-    flushIntervalMaxMs: 1_500,
-    flushBytes: 20 * MIB,
-    maxBufferedBytes: 96 * MIB,
-  },
+  config: { ...pipelineDefaults(), group: ask.group },
 });
 process.once('message', () => {
   void pipeline

@@ -4,5 +4,5 @@ export { readEndpoint, type Endpoint } from './endpoint-file.js';
 export { createOrigin, type Origin } from './up/api.js';
 export { historyChunks, type HistoryChunk } from './up/back-fill-history.js';
 export { startParts, type Parts } from './up/embedded-parts.js';
-export { createServices, openStores, type Stores } from './up/services.js';
+export { createServices, createUpPipeline, openStores, type Stores } from './up/services.js';
 export { upOptions, type UpFlags, type UpOptions } from './up/up-options.js';

@@ -2,7 +2,9 @@
 import { PoolmeterError } from '@poolmeter/domain';
 import { Command, CommanderError } from 'commander';
 import type { CommandContext } from './command-context.js';
+import { addBacktest } from './commands/backtest.js';
 import { addBackup } from './commands/backup.js';
+import { addAlertsBacktest } from './commands/alerts-backtest.js';
 import { addDashboards } from './commands/dashboards.js';
 import { addDoctor } from './commands/doctor.js';
 import { addExport } from './commands/export.js';
@@ -24,6 +26,7 @@ import { exitCodes, reportFault } from './report-fault.js';
 const commandGroups = [
   addUp,
   addRoles,
+  addAlertsBacktest,
   addMigrate,
   addBackup,
   addDoctor,
@@ -38,6 +41,7 @@ const commandGroups = [
   addTokens,
   addExport,
   addDashboards,
+  addBacktest,
 ];
 
 /** Runs one command line and returns the exit code. Everything that goes wrong is told on stderr. */

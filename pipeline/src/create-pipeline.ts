@@ -63,6 +63,8 @@ const LOOK_BACK_MESSAGES = 2_000n;
 const TICK_MS = 100;
 const NEWS_EVERY_MS = 1_000;
 const ENDS_EVERY_MS = 10_000;
+/** While a partition is behind, its ranges are closed by size, and by age only when this much has passed. */
+const CATCH_UP_MS = 3_000;
 const BATCH_BYTES = 4 * 1_048_576;
 /** A partition that has stored nothing for this long costs no inserts. */
 const ACTIVE_MS = 10_000;
@@ -279,7 +281,7 @@ class Pipeline implements PipelineComponent {
       throw new PoolmeterError('internal', message);
     }
     this.#metrics.onBatch(batch);
-    const jumps = owned.add(batch.messages, this.#options.clock.now());
+    const jumps = owned.add(batch, this.#options.clock.now());
     this.#balanceReading();
     for (const jump of jumps) await this.#onJump(batch, jump);
   }
@@ -420,7 +422,8 @@ class Pipeline implements PipelineComponent {
     const { clock } = this.#options;
     while (!this.#ticking.signal.aborted) {
       const intervalMs = this.#flushIntervalMs();
-      for (const { writer } of this.#owned.values()) writer.closeOlderThan(intervalMs);
+      for (const { writer, isBehind } of this.#owned.values())
+        writer.closeOlderThan(isBehind ? Math.max(intervalMs, CATCH_UP_MS) : intervalMs);
       this.#balanceReading();
       // The only way that this sleep fails is the abort that ends the loop.
       await clock.sleep(TICK_MS, this.#ticking.signal).catch(() => undefined);

@@ -1,5 +1,5 @@
 /** One partition that this process owns: its writer, and what its messages tell about those that are missing. */
-import type { StoredMessage } from '@poolmeter/event-bus';
+import type { MessageBatch } from '@poolmeter/event-bus';
 import type { PartitionWriter } from './partition-writer.js';
 import { SequenceWatch } from './sequence-watch.js';
 
@@ -15,6 +15,7 @@ export class OwnedPartition {
   /** When something of it was stored last, epoch milliseconds. */
   storedAtMs = -Infinity;
   #expected: bigint | undefined;
+  #isBehind = false;
 
   /** `expected` is the first offset that nobody has stored; undefined when the group was never here. */
   constructor(writer: PartitionWriter, expected: bigint | undefined) {
@@ -22,9 +23,16 @@ export class OwnedPartition {
     this.#expected = expected;
   }
 
+  /** At least as much as was read last waits on the bus: full ranges matter more than early ones. */
+  get isBehind(): boolean {
+    return this.#isBehind;
+  }
+
   /** Takes a batch. Offsets that are passed over are returned: lost, or never used. */
-  add(messages: readonly StoredMessage[], nowMs: number): OffsetJump[] {
+  add({ messages, endOffset }: MessageBatch, nowMs: number): OffsetJump[] {
     const jumps: OffsetJump[] = [];
+    const last = messages.at(-1)?.offset ?? endOffset;
+    this.#isBehind = endOffset - last > BigInt(messages.length);
     for (const { offset } of messages) {
       const expected = this.#expected ?? offset;
       if (offset > expected) jumps.push({ from: expected, to: offset });

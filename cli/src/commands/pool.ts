@@ -1,9 +1,17 @@
 /** The pool as it is: `gpus`, `nodes`, `pools`, and what the autoscaler decides about it: `decisions`. */
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import type { CommandContext } from '../command-context.js';
 import type { Row } from '../printer.js';
 import { DoesNotHold } from '../report-fault.js';
-import { addClientCommand, addList, addNoun, addShow, printObject, segment } from './client-command.js';
+import {
+  addClientCommand,
+  addList,
+  addNoun,
+  addShow,
+  printObject,
+  segment,
+  textFlag,
+} from './client-command.js';
 
 export function addPool(program: Command, context: CommandContext): void {
   addGpus(program, context);
@@ -77,15 +85,32 @@ function addPools(program: Command, context: CommandContext): void {
     ],
   });
   addShow(pools, context, { path: '/v1/pools', summary: 'show one pool with its nodes' });
+  addClientCommand(pools, context, {
+    usage: 'pause <id>',
+    summary: 'stop all actions in a pool, those half-way included',
+    options: [new Option('--only <what>', 'scale_in: nothing is given back, the rest goes on')],
+    async run({ client, print, args, flags }) {
+      const text = textFlag(flags, 'only');
+      const only = text === undefined ? '' : `?only=${encodeURIComponent(text)}`;
+      printObject(print, await client.post<Row>(`/v1/pools/${segment(args)}/pause${only}`));
+    },
+  });
+  addClientCommand(pools, context, {
+    usage: 'resume <id>',
+    summary: 'let a paused pool go on',
+    async run({ client, print, args }) {
+      printObject(print, await client.post<Row>(`/v1/pools/${segment(args)}/resume`));
+    },
+  });
   for (const [verb, summary] of [
-    ['pause', 'stop all actions in a pool, those half-way included'],
-    ['resume', 'let a paused pool go on'],
+    ['halt', 'the kill switch: stop all actions in all pools'],
+    ['release', 'let all pools go on after a halt, but for those that are paused'],
   ] as const) {
     addClientCommand(pools, context, {
-      usage: `${verb} <id>`,
+      usage: verb,
       summary,
-      async run({ client, print, args }) {
-        printObject(print, await client.post<Row>(`/v1/pools/${segment(args)}/${verb}`));
+      async run({ client, print }) {
+        printObject(print, await client.post<Row>(`/v1/kill-switch/${verb}`));
       },
     });
   }

@@ -109,7 +109,7 @@ async function schedulersOf(poolsFile: string | undefined) {
   const pools = await loadPools(poolsFile);
   return pools
     .filter((pool) => pool.scheduler !== undefined)
-    .map((pool) => ({ pool: pool.id, scheduler: createScheduler(pool.scheduler) }));
+    .map((pool) => ({ pool: pool.id, scheduler: createScheduler(pool.scheduler, pool) }));
 }
 
 async function runAutoscaler(config: AutoscalerConfig): Promise<void> {

@@ -5,7 +5,7 @@ import {
   loadFaultPolicy,
   type AlertsDatabase,
 } from '@poolmeter/alerts';
-import { createAutoscaler, type AutoscalerDatabase, type Pool } from '@poolmeter/autoscaler';
+import { createAutoscaler, gpuUuidsByPlace, type AutoscalerDatabase, type Pool } from '@poolmeter/autoscaler';
 import {
   billingDefaults,
   createBilling,
@@ -110,10 +110,12 @@ export function createServices({
 }: ServicesOptions): Component[] {
   const { bus } = parts;
   const ids = createIdSource(clock);
+  const schedulerOf = (pool: Pool) => {
+    const gpuUuids = gpuUuidsByPlace({ metrics: stores.metrics, clock }, pool.id);
+    return createScheduler(pool.scheduler, { ...pool, gpuUuids });
+  };
   const schedulers = new Map(
-    pools.flatMap((pool) =>
-      pool.scheduler === undefined ? [] : [[pool.id, createScheduler(pool.scheduler)] as const],
-    ),
+    pools.flatMap((pool) => (pool.scheduler === undefined ? [] : [[pool.id, schedulerOf(pool)] as const])),
   );
   const publish = bus.publish.bind(bus);
   const role = (name: string) => logger.child({ role: name });
@@ -142,7 +144,7 @@ export function createServices({
       store: stores.autoscaler,
       metrics: stores.metrics,
       pools,
-      schedulerFor: (pool): Scheduler => schedulers.get(pool.id) ?? createScheduler(pool.scheduler),
+      schedulerFor: (pool): Scheduler => schedulers.get(pool.id) ?? schedulerOf(pool),
       publish,
       clock,
       ids,
