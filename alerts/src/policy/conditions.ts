@@ -23,7 +23,15 @@ const pattern = z
 export const nvlinkResponses = ['reset', 'follow_driver', 'none'] as const;
 
 export const eventCondition = z.strictObject({
-  event: z.enum(['xid', 'sxid', 'gpu.fallen_off_bus', 'driver.restarted', 'counter.reset', 'source.partial']),
+  event: z.enum([
+    'xid',
+    'sxid',
+    'gpu.fallen_off_bus',
+    'driver.restarted',
+    'counter.reset',
+    'source.partial',
+    'provider.foreign_node',
+  ]),
   codes: z.array(z.int().min(0)).min(1).optional().meta({ description: 'Absent: every code of this kind.' }),
   message: pattern.optional(),
   detail: z

@@ -310,6 +310,26 @@ const stories: readonly Story[] = [
   },
 ];
 
+describe('a provider that sends samples of somebody else’s node', () => {
+  it('is one incident under its own name, billed on and open until somebody resolves it', () => {
+    const told = (time: string) =>
+      happens(time, {
+        kind: 'provider.foreign_node',
+        node: 'provider:south',
+        gpuUuid: '',
+        pool: '',
+        providerId: 'south',
+        bootId: 'foreign gpu-01',
+      });
+    const incidents = verdicts(
+      evidenceOf({ events: [told('10:00'), told('11:00')], asOf: at('23:00') }),
+      policy,
+    );
+    expect(board(incidents)).toEqual(['provider-foreign-node open 10:00:00 to open B unknown x2']);
+    expect(incidents[0]?.affectedLeaseIds).toEqual([]);
+  });
+});
+
 describe('what is said about a fault', () => {
   it.each(stories)('$name', (story) => {
     expect(board(judge(story.evidence))).toEqual(story.board);
