@@ -59,7 +59,10 @@ export function gatherIncidents(symptoms: readonly Symptom[], context: Gathering
     }
     if (flapping.has(symptom)) gathering.quietMs = context.policy.folding.flapping?.quiet_for ?? 0;
     if (cluster !== undefined) open.byCluster.set(cluster, gathering);
-    const kept = here.filter((one) => one.symptoms.length > 0 && one.lead.scope !== 'node');
+    // Incidents of the whole node stand under the node, also while another one of it begins.
+    const isKept = (one: Gathering) =>
+      one.symptoms.length > 0 && (subject === NODE_SUBJECT || one.lead.scope !== 'node');
+    const kept = here.filter(isKept);
     open.bySubject.set(subject, kept.includes(gathering) ? kept : [...kept, gathering]);
   }
   return all.filter((one) => one.symptoms.length > 0);

@@ -310,6 +310,17 @@ const stories: readonly Story[] = [
   },
 ];
 
+it('a node that is silent stays one incident while another fault of the node begins', () => {
+  const incidents = judge({
+    events: [
+      happens('10:00:00.500', { kind: 'sxid', code: 13, sequence: 1n }),
+      happens('10:03', { kind: 'source.down', gpuUuid: '', sequence: 2n }),
+    ],
+    telemetry: [seenDuring(GPU, [['10:00', '10:00']])],
+  });
+  expect(incidents.filter((one) => one.code === 'node-silent')).toHaveLength(1);
+});
+
 describe('a provider that sends samples of somebody else’s node', () => {
   it('is one incident under its own name, billed on and open until somebody resolves it', () => {
     const told = (time: string) =>
