@@ -27,14 +27,21 @@ export function watchUsage(pids: readonly number[]): UsageWatch {
   const sum = (of: (pid: number) => number) => pids.reduce((total, pid) => total + of(pid), 0);
   const before = sum(cpuSecondsOf);
   let most = sum(residentBytesOf);
+  let lost: unknown;
   const look = () => {
-    most = Math.max(most, sum(residentBytesOf));
+    try {
+      most = Math.max(most, sum(residentBytesOf));
+    } catch (fault) {
+      // One of them died; the figures of this run mean nothing.
+      lost ??= fault;
+    }
   };
   const timer = setInterval(look, SAMPLE_EVERY_MS);
   return {
     end: () => {
       clearInterval(timer);
       look();
+      if (lost !== undefined) throw new Error('A process ended while it was measured.', { cause: lost });
       return { cpuSeconds: sum(cpuSecondsOf) - before, residentBytesMost: most };
     },
   };
